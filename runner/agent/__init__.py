@@ -1,0 +1,1 @@
+"""The model at work: one loop, its tools, its edits and its checks."""

@@ -1,0 +1,1 @@
+"""One phase in stages: gather, think, publish; they meet in two files only."""
