@@ -55,7 +55,9 @@ class Unavailable(RunnerError):
 
     exit_code = 4
 
-    def __init__(self, summary: str, *, remedy: str = "", detail: str = "", retry_at: float | None = None) -> None:
+    def __init__(
+        self, summary: str, *, remedy: str = "", detail: str = "", retry_at: float | None = None
+    ) -> None:
         super().__init__(summary, remedy=remedy, detail=detail)
         self.retry_at = retry_at
 

@@ -31,7 +31,9 @@ class Recorder:
             "method": request.method,
             "path": request.path,
             "query": {key: values if len(values) > 1 else values[0] for key, values in request.args.lists()},
-            "headers": {name: value for name, value in request.headers.items() if name.lower() != "authorization"},
+            "headers": {
+                name: value for name, value in request.headers.items() if name.lower() != "authorization"
+            },
             "status": status,
         }
         if request.mimetype == "application/json":
