@@ -16,6 +16,7 @@ from runner.core.model import (
     CommitInfo,
     PullRequest,
     Repository,
+    Status,
     Ticket,
     TicketType,
 )
@@ -81,6 +82,10 @@ class Tickets(Protocol):
 
     def missing_create_fields(self, project_key: str, type_id: str, given: Sequence[str]) -> tuple[str, ...]:
         """Names of fields the create screen requires beyond ``given``, plus ours that it lacks (labels, assignee)."""
+        ...
+
+    def statuses(self, project_key: str) -> Mapping[str, tuple[Status, ...]]:
+        """The statuses each issue type of a project can have, by issue type id."""
         ...
 
     def editable_fields(self, key: str) -> frozenset[str]:
