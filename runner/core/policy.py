@@ -207,7 +207,7 @@ class Policy(Section):
     jira: JiraPolicy = JiraPolicy()
     models: Models = Models()
     checks: Checks = Checks()
-    sequence: Literal["stacked", "wait", "shared"] = "stacked"
+    sequence: Literal["stacked", "wait"] = "stacked"
     max_parallel: int = Field(default=1, ge=1, le=20)
     on_merge: Literal["done", "keep"] = "done"
     caps: Caps = Caps()
@@ -234,9 +234,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.events.AliasEvent):
-            raise yaml.composer.ComposerError(
-                None, None, "aliases are not allowed", self.peek_event().start_mark
-            )
+            raise yaml.composer.ComposerError(None, None, "aliases are not allowed", None)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

@@ -1,0 +1,147 @@
+"""The order inside a family: what a sub-task waits for, where its work starts, and what is ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from runner.core import phases
+from runner.core.decide.view import View, family_of
+from runner.core.markers import Kind, from_line, is_marker_line
+from runner.core.model import WorkItem
+from runner.core.phases import State
+from runner.core.plan import Plan
+
+
+class Standing(StrEnum):
+    """How far a predecessor is."""
+
+    OPEN = "open"
+    HANDED_OVER = "handed over"
+    DONE = "done"
+    REJECTED = "rejected"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where work may start: the pull request's ``base`` and the branch whose head is built upon; or why not yet."""
+
+    base: str = ""
+    predecessor: str = ""
+    waits_for: tuple[str, ...] = ()
+    rejected_by: str = ""
+
+
+def base_branch(view: View) -> str:
+    """The branch that finished work goes to."""
+    return view.policy.pull_request.base or view.snapshot.repository.default_branch
+
+
+def standing(one: WorkItem | None, view: View) -> Standing:
+    """How far a member of the family is; an item without a ticket was removed by a person."""
+    if one is None:
+        return Standing.GONE
+    state = phases.state_of(one.ticket, view.policy)
+    pull_request = one.pull_request
+    if state is State.DONE:
+        return Standing.DONE
+    if pull_request is not None and pull_request.state == "closed" and not pull_request.is_merged:
+        return Standing.REJECTED if state is State.BLOCKED else Standing.OPEN
+    if state is State.IN_TESTING and (pull_request is not None or _handed_over_by_us(one, view)):
+        return Standing.HANDED_OVER
+    return Standing.OPEN
+
+
+def _handed_over_by_us(one: WorkItem, view: View) -> bool:
+    """Whether a ticket without a pull request carries our hand-over: no change was needed."""
+    trusted = [
+        from_line(comment.last_line)
+        for comment in one.ticket.comments
+        if is_marker_line(comment.last_line)
+        and comment.author.id in view.ours
+        and comment.editor.id in view.ours
+    ]
+    return any(marker.kind is Kind.HANDOVER and marker.key == one.ticket.key for marker in trusted)
+
+
+def starting_point(view: View) -> Start:
+    """Where this work ticket may start, by the configured sequence."""
+    base = base_branch(view)
+    if view.item_id is None or view.plan is None:
+        return Start(base=base)
+    family = family_of(view.snapshot.family, view.ours)
+    members = {id_: family.get(id_) for id_ in view.plan.predecessors(view.item_id)}
+    standings = {id_: standing(member, view) for id_, member in members.items()}
+    keys = {id_: member.ticket.key for id_, member in members.items() if member is not None}
+    rejected = [keys[id_] for id_, how in standings.items() if how is Standing.REJECTED]
+    if rejected:
+        return Start(rejected_by=rejected[0])
+    waits = [keys[id_] for id_, how in standings.items() if how is Standing.OPEN]
+    live = [members[id_] for id_, how in standings.items() if how is Standing.HANDED_OVER]
+    stacked_on = [one.pull_request for one in live if one is not None and one.pull_request is not None]
+    open_heads = [one for one in stacked_on if not one.is_merged]
+    if view.policy.sequence == "wait":
+        waits += [one.ticket.key for one in live if one is not None]
+    elif len(open_heads) > 1:
+        waits += [key for one in open_heads if (key := phases.key_of_branch(one.head))]
+    if waits:
+        return Start(waits_for=tuple(dict.fromkeys(waits)))
+    if not open_heads:
+        return Start(base=base)
+    head = open_heads[0].head
+    return Start(base=head, predecessor=phases.key_of_branch(head) or "")
+
+
+def busy_siblings(view: View) -> tuple[str, ...]:
+    """Other sub-tasks of the family that the runner is working on now."""
+    return tuple(
+        one.ticket.key
+        for one in view.snapshot.family
+        if one.ticket.key != view.key and _is_running(one, view)
+    )
+
+
+def _is_running(one: WorkItem, view: View) -> bool:
+    is_mine = one.ticket.assignee is not None and one.ticket.assignee.id == view.snapshot.me.id
+    return is_mine and phases.state_of(one.ticket, view.policy) is State.IN_PROGRESS
+
+
+def ready_keys(view: View, plan: Plan, *, finished: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Sub-tasks that may start now, in the plan's order, under ``max_parallel``.
+
+    ``finished`` are keys that this very run hands over, which the snapshot does not show yet.
+    """
+    family = family_of(view.snapshot.family, view.ours)
+    running = [
+        one for one in view.snapshot.family if one.ticket.key not in finished and _is_running(one, view)
+    ]
+    slots = view.policy.max_parallel - len(running)
+    ready = [
+        member.ticket.key
+        for item in plan.items
+        if (member := family.get(item.id)) is not None
+        and member.ticket.key not in finished
+        and _may_start(member, view)
+        and all(_holds_no_longer(family.get(id_), view, finished) for id_ in plan.predecessors(item.id))
+    ]
+    return tuple(ready[: max(slots, 0)])
+
+
+def _may_start(member: WorkItem, view: View) -> bool:
+    is_mine = member.ticket.assignee is not None and member.ticket.assignee.id == view.snapshot.me.id
+    held = {
+        view.policy.label(name) for name in (phases.IGNORE, phases.STOP, phases.FAILED, phases.OVER_BUDGET)
+    }
+    in_backlog = phases.state_of(member.ticket, view.policy) is State.BACKLOG
+    return is_mine and in_backlog and not held & member.ticket.labels
+
+
+def _holds_no_longer(member: WorkItem | None, view: View, finished: frozenset[str]) -> bool:
+    """A hint for dispatching only: the woken ticket decides with its predecessors read in full."""
+    if member is None:
+        return True
+    state = phases.state_of(member.ticket, view.policy)
+    if view.policy.sequence == "wait":
+        return state is State.DONE
+    return member.ticket.key in finished or state in (State.DONE, State.IN_TESTING)

@@ -1,0 +1,366 @@
+"""Facts read out of a snapshot, each computed once. Every rule looks at the world through this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from runner.core import phases
+from runner.core.digests import content_digest, input_digest
+from runner.core.feedback import Feedback, check_points, comment_points, pull_request_points
+from runner.core.markers import (
+    Kind,
+    LedgerEntry,
+    Marker,
+    PullRequestRecord,
+    Seen,
+    UnreadableMarkerError,
+    from_hidden,
+    from_line,
+    is_marker_line,
+    merge_ledgers,
+)
+from runner.core.model import Account, Change, Comment, CommitInfo, PullRequest, Snapshot, Ticket, WorkItem
+from runner.core.phases import State
+from runner.core.plan import Item, Plan, parse_plan
+from runner.core.policy import Policy
+
+PLAN_BLOCK = "Plan data"
+RUN_TRAILER = "AI-Runner-Run"
+INPUT_TRAILER = "AI-Runner-Input"
+OUTCOME_TRAILER = "AI-Runner-Outcome"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marked:
+    """A trusted comment of ours with what it records."""
+
+    comment: Comment
+    marker: Marker
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One ticket as the rules see it. ``now`` is ISO 8601 in UTC."""
+
+    snapshot: Snapshot
+    policy: Policy
+    now: str
+    run: str = ""
+    run_url: str = ""
+
+    # --- the ticket -------------------------------------------------------------------------------------
+
+    @property
+    def ticket(self) -> Ticket:
+        """The run's own ticket."""
+        return self.snapshot.ticket
+
+    @property
+    def key(self) -> str:
+        """The ticket's key."""
+        return self.ticket.key
+
+    @cached_property
+    def ours(self) -> frozenset[str]:
+        """The runner's account, and those it had before."""
+        return self.snapshot.former | {self.snapshot.me.id}
+
+    @cached_property
+    def state(self) -> State:
+        """Where the ticket stands."""
+        return phases.state_of(self.ticket, self.policy)
+
+    @cached_property
+    def is_mine(self) -> bool:
+        """Whether the ticket is assigned to the runner."""
+        return self.ticket.assignee is not None and self.ticket.assignee.id == self.snapshot.me.id
+
+    def has_label(self, name: str) -> bool:
+        """Whether the ticket carries this label of ours."""
+        return self.policy.label(name) in self.ticket.labels
+
+    def has_family_label(self, name: str) -> bool:
+        """Whether the ticket or its parent carries a label that people set."""
+        parent = self.snapshot.parent
+        return self.has_label(name) or (parent is not None and self.policy.label(name) in parent.labels)
+
+    @cached_property
+    def attempts(self) -> int:
+        """How many attempts the claims have counted."""
+        return phases.attempts(self.ticket, self.policy)
+
+    # --- what kind of ticket ----------------------------------------------------------------------------
+
+    @cached_property
+    def item_id(self) -> str | None:
+        """The plan item this sub-task of ours stands for."""
+        return item_of(self.ticket, self.ours)
+
+    @cached_property
+    def is_direct(self) -> bool:
+        """Whether the ticket is worked on without a plan: by its type or label, before any plan exists."""
+        types = {name.casefold() for name in self.policy.jira.direct_types}
+        wanted = self.ticket.type.name.casefold() in types or self.has_label(phases.DIRECT)
+        return wanted and self.newest(Kind.PLAN) is None and self.item_id is None
+
+    @cached_property
+    def is_work_ticket(self) -> bool:
+        """A sub-task of ours, or a direct ticket."""
+        return self.item_id is not None or self.is_direct
+
+    @cached_property
+    def is_parent(self) -> bool:
+        """A ticket that is planned: hierarchy level 0, not worked on directly."""
+        return self.ticket.type.level == 0 and not self.is_work_ticket
+
+    # --- markers ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def trail(self) -> tuple[Marked, ...]:
+        """Our trusted comments on the ticket, oldest first. Raises UnreadableMarkerError: unknown stops writes."""
+        return self._trail_of(self.ticket)
+
+    def _trail_of(self, ticket: Ticket) -> tuple[Marked, ...]:
+        keys = {ticket.key} | {change.old for change in ticket.history if change.field.casefold() == "key"}
+        return tuple(
+            Marked(comment=comment, marker=marker)
+            for comment in ticket.comments
+            if (marker := self._trusted(comment)) is not None
+            and marker.key in keys
+            and marker.repository.casefold() == self.snapshot.repository.name.casefold()
+        )
+
+    def _trusted(self, comment: Comment) -> Marker | None:
+        if comment.author.id not in self.ours or comment.editor.id not in self.ours:
+            return None
+        return from_line(comment.last_line) if is_marker_line(comment.last_line) else None
+
+    def newest(self, *kinds: Kind) -> Marked | None:
+        """The newest of our comments of these kinds."""
+        return next((marked for marked in reversed(self.trail) if marked.marker.kind in kinds), None)
+
+    @cached_property
+    def last_word(self) -> Marked | None:
+        """The newest comment of ours that ended a run; progress and notes do not count."""
+        silent = (Kind.PROGRESS, Kind.NOTE)
+        return next((marked for marked in reversed(self.trail) if marked.marker.kind not in silent), None)
+
+    def has_note(self, code: str) -> bool:
+        """Whether we said this already."""
+        return any(marked.marker.kind is Kind.NOTE and marked.marker.code == code for marked in self.trail)
+
+    @cached_property
+    def consumed_runs(self) -> frozenset[str]:
+        """Runs whose end is already recorded on the ticket."""
+        ends = (Kind.HANDOVER, Kind.FAILURE, Kind.QUESTIONS)
+        return frozenset(marked.marker.run for marked in self.trail if marked.marker.kind in ends)
+
+    # --- the plan ---------------------------------------------------------------------------------------
+
+    @cached_property
+    def plan_comment(self) -> Marked | None:
+        """The newest trusted plan comment, of the parent for a sub-task."""
+        if self.item_id is None:
+            return self.newest(Kind.PLAN)
+        parent = self.snapshot.parent
+        trail = self._trail_of(parent) if parent is not None else ()
+        return next((one for one in reversed(trail) if one.marker.kind is Kind.PLAN), None)
+
+    @cached_property
+    def plan(self) -> Plan | None:
+        """The newest plan, if its machine form is whole and fits the digest its marker records."""
+        if self.plan_comment is None:
+            return None
+        blocks = dict(self.plan_comment.comment.code_blocks)
+        name = self.plan_comment.marker.attachment
+        text = blocks.get(PLAN_BLOCK) or self.snapshot.attachment_texts.get(name, "")
+        plan = parse_plan(text)
+        if plan is None or plan.digest != self.plan_comment.marker.plan_digest:
+            raise UnreadableMarkerError(
+                "The plan comment's machine form is damaged, so what was approved is unknown.",
+                remedy="Nothing was changed. Delete the plan comment to get a new plan.",
+            )
+        return plan
+
+    @cached_property
+    def edited_plan(self) -> Comment | None:
+        """The newest plan comment of ours, if somebody else changed it last."""
+        for comment in reversed(self.ticket.comments):
+            if comment.author.id in self.ours and comment.last_line.startswith("ai-runner v1 plan "):
+                return comment if comment.editor.id not in self.ours else None
+        return None
+
+    @cached_property
+    def previous_plan(self) -> Plan | None:
+        """The plan a revision starts from; an edited plan comment still names the ids, which carry no authority."""
+        if self.edited_plan is not None:
+            return parse_plan(dict(self.edited_plan.code_blocks).get(PLAN_BLOCK, ""))
+        return self.plan
+
+    @cached_property
+    def item(self) -> Item | None:
+        """The plan item of this sub-task."""
+        plan = self.plan if self.item_id is not None else None
+        return plan.item(self.item_id) if plan is not None and self.item_id is not None else None
+
+    # --- history ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def approval(self) -> Change | None:
+        """The last entry of the ticket into In Progress, whoever made it."""
+        names = phases.names_for(State.IN_PROGRESS, phases.statuses_of(self.ticket, self.policy)) or ()
+        folded = {name.casefold() for name in names}
+        moves = [one for one in self.ticket.history if one.field == "status" and one.new.casefold() in folded]
+        return moves[-1] if moves else None
+
+    @cached_property
+    def assigned_to_me(self) -> Change | None:
+        """The last time a person gave the ticket to the runner."""
+        return last_assignment(self.ticket, self.snapshot.me)
+
+    # --- pull request -----------------------------------------------------------------------------------
+
+    @property
+    def pull_request(self) -> PullRequest | None:
+        """The newest pull request of the ticket's branch that this runner opened."""
+        mine = [one for one in self.snapshot.pull_requests if one.is_ours]
+        return mine[-1] if mine else None
+
+    @cached_property
+    def open_pull_request(self) -> PullRequest | None:
+        """The pull request, while it is open."""
+        return (
+            self.pull_request if self.pull_request is not None and self.pull_request.state == "open" else None
+        )
+
+    @cached_property
+    def record(self) -> PullRequestRecord | None:
+        """The hidden facts of the pull request."""
+        found = from_hidden(self.pull_request.body) if self.pull_request is not None else None
+        return found if found is not None and found.key == self.key else None
+
+    @cached_property
+    def own_commit(self) -> CommitInfo | None:
+        """The newest commit of ours on the ticket's branch."""
+        commits = self.snapshot.branch.commits if self.snapshot.branch is not None else ()
+        return next((commit for commit in commits if INPUT_TRAILER in commit.trailers), None)
+
+    @cached_property
+    def head_is_ours(self) -> bool:
+        """Whether the head commit of the branch is one of ours."""
+        branch = self.snapshot.branch
+        return branch is not None and bool(branch.commits) and INPUT_TRAILER in branch.commits[0].trailers
+
+    # --- feedback and digests ---------------------------------------------------------------------------
+
+    @cached_property
+    def seen(self) -> Seen:
+        """Everything that our markers say was taken into account."""
+        total = self.record.seen if self.record is not None else Seen()
+        for marked in self.trail:
+            total = total.union(marked.marker.seen)
+        return total
+
+    @cached_property
+    def points(self) -> tuple[Feedback, ...]:
+        """Every point of feedback that exists, read or not."""
+        found = list(comment_points(self.ticket.comments, self.ours))
+        if self.open_pull_request is not None:
+            found += pull_request_points(self.open_pull_request)
+        return tuple(found)
+
+    @cached_property
+    def unread(self) -> tuple[Feedback, ...]:
+        """Points that no run has taken into account, in this version."""
+        fresh = [point for point in self.points if not self.seen.covers(point.id, point.version)]
+        return (*fresh, *self.changed_ticket)
+
+    @cached_property
+    def changed_ticket(self) -> tuple[Feedback, ...]:
+        """The ticket's own text as a point, when it differs from what the last run worked from."""
+        known = self.seen.items.get("ticket")
+        if known is None or known == self.content_digest:
+            return ()
+        text = f"The ticket itself was changed. It now reads:\n\n{self.ticket.summary}\n\n{self.ticket.description}"
+        return (Feedback(id="ticket", source="ticket", version=self.content_digest, author="", text=text),)
+
+    @cached_property
+    def failed_checks(self) -> tuple[Feedback, ...]:
+        """Checks that failed on our own head and were not looked at yet, while the cap allows another fix."""
+        pull_request, record = self.open_pull_request, self.record
+        if pull_request is None or record is None or not self.head_is_ours:
+            return ()
+        if record.check_fixes >= self.policy.caps.check_fixes:
+            return ()
+        return tuple(one for one in check_points(pull_request) if not self.seen.covers(one.id, one.version))
+
+    @cached_property
+    def content_digest(self) -> str:
+        """What people wrote into the ticket's own fields."""
+        return content_digest(self.ticket)
+
+    @cached_property
+    def input_digest(self) -> str:
+        """What a model's answer for this ticket depends on."""
+        accepted = [
+            one for one in self.ticket.comments if not one.is_restricted and one.editor.id not in self.ours
+        ]
+        people = [comment for comment in accepted if comment.editor.is_person]
+        plan = self.plan_comment.marker.plan_digest if self.item_id is not None and self.plan_comment else ""
+        return input_digest(
+            self.content_digest,
+            people,
+            self.policy.digest,
+            self.snapshot.prompts_digest,
+            plan,
+            sorted((point.id, point.version) for point in self.points if point.source != "comment"),
+        )
+
+    def taken_into_account(self, extra: Iterable[Feedback] = ()) -> Seen:
+        """What a run that starts now will have seen."""
+        items = [(point.id, point.version) for point in (*self.points, *extra)]
+        return self.seen.with_items([*items, ("ticket", self.content_digest)])
+
+    @cached_property
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every run on this ticket that a marker records."""
+        own = self.record.ledger if self.record is not None else ()
+        return merge_ledgers(*(marked.marker.ledger for marked in self.trail), own)
+
+    def marker(self, kind: Kind) -> Marker:
+        """A marker of this run for this ticket; the caller replaces what it knows."""
+        return Marker(kind=kind, key=self.key, repository=self.snapshot.repository.name, run=self.run)
+
+
+def item_of(ticket: Ticket, ours: frozenset[str]) -> str | None:
+    """The item a sub-task of ours is bound to: by its label, and only if the runner created it."""
+    if not ticket.type.is_sub_task or ticket.creator is None or ticket.creator.id not in ours:
+        return None
+    prefix = phases.item_label("")
+    ids = sorted(label.removeprefix(prefix) for label in ticket.labels if label.startswith(prefix))
+    return ids[0] if ids else None
+
+
+def last_assignment(ticket: Ticket, me: Account) -> Change | None:
+    """The last time a person assigned the ticket to the runner."""
+    for change in reversed(ticket.history):
+        if (
+            change.field == "assignee"
+            and change.new_id == me.id
+            and change.author.is_person
+            and change.author.id != me.id
+        ):
+            return change
+    return None
+
+
+def family_of(items: tuple[WorkItem, ...], ours: frozenset[str]) -> dict[str, WorkItem]:
+    """Our sub-tasks by item id; for duplicates the oldest one counts."""
+    found: dict[str, WorkItem] = {}
+    for one in sorted(items, key=lambda item: int(item.ticket.id) if item.ticket.id.isdigit() else 0):
+        item_id = item_of(one.ticket, ours)
+        if item_id is not None:
+            found.setdefault(item_id, one)
+    return found
