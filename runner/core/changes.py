@@ -238,8 +238,8 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     if not parts:
         return re.compile(r"(?!)")
     if not any(wild in parts[-1] for wild in "*?"):
-        return re.compile(_translate([*parts[:-1]]) + re.escape(parts[-1]) + r"(?:/.*)?", re.S)
-    return re.compile(_translate(parts[:-1]) + _last(parts[-1]), re.S)
+        return re.compile(_translate([*parts[:-1]]) + re.escape(parts[-1]) + r"(?:/.*)?", re.DOTALL)
+    return re.compile(_translate(parts[:-1]) + _last(parts[-1]), re.DOTALL)
 
 
 def _translate(folders: Sequence[str]) -> str:
