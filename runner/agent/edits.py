@@ -336,7 +336,7 @@ def _unusable(document: _Document, edit: Edit, old: str, new: str) -> Refusal | 
         only_ends = edit.old != edit.new
         reason = "differ only in line ends, which are kept as they are" if only_ends else "are the same"
         return Refusal(kind=RefusalKind.SAME, message=f"`old` and `new` {reason}; nothing would change.")
-    return unusable_text(new, document.joined)
+    return unusable_text(new, document.joined + "\n" + old)
 
 
 def unusable_text(new: str, text: str) -> Refusal | None:
@@ -358,7 +358,7 @@ def unusable_text(new: str, text: str) -> Refusal | None:
 
 
 _COMMENT = re.compile(r"^(?:#+|//+|/\*+|\*+|--+|<!--+|;+|%+|\{/\*+)\s*(.*?)\s*(?:\*+/\}?|--+>)?$")
-_DOTS = re.compile(r"^[(\[{]?\s*(?:\.{3,}|\u2026)\s*[)\]}]?$")
+_DOTS = re.compile(r"^(?:\.{3,}|\u2026|\(\s*\.{3,}\s*\)|\[\s*\.{3,}\s*\]|\{\s*\.{3,}\s*\})$")
 _THINGS = r"(?:file|code|function|class|method|module|implementation|content|body|tests?|imports?|lines?|fields?|methods|functions|logic|config(?:uration)?)"
 _SAME_AS = r"[ ,(]*(?:(?:is|are|remains?|stays?|goes|go|continues?) )?(?:unchanged|the same|as before|omitted(?: for brevity)?|here)\)?"
 _WORDS = re.compile(
@@ -440,7 +440,14 @@ def _rivals_of_exact(document: _Document, start: int, old: str) -> list[int]:
     lead = document.joined[document.starts[index] : start]
     if not lead or lead.strip(_BLANK) or old[0] not in _BLANK or not old.strip():
         return []
-    return [place for place in document.windows(_as_lines(old)) if place != index]
+    quoted = [line.translate(_FOLD).rstrip(_BLANK) for line in _as_lines(old)]
+    return [
+        place
+        for place in document.windows(quoted)
+        if place != index
+        and quoted
+        == [line.translate(_FOLD).rstrip(_BLANK) for line in document.contents[place : place + len(quoted)]]
+    ]
 
 
 def _replace_all(document: _Document, hits: list[int], old: str, new: str) -> Edited | Refusal:
