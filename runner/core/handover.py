@@ -38,6 +38,7 @@ class Work:
 
     ``start`` is the commit to work on, ``base`` the branch a pull request will target, ``expected`` the
     present head of the ticket's branch (``None``: no branch). ``seen`` is what this work takes into account.
+    ``was_mine``: the ticket was the runner's when the work began, so taking it away stops the work.
     """
 
     phase: Phase
@@ -55,6 +56,7 @@ class Work:
     seen: Seen = field(default_factory=Seen)
     plan: Plan | None = None
     item: Item | None = None
+    was_mine: bool = True
 
 
 class Said(Closed):
@@ -90,6 +92,14 @@ class Context(Closed):
     attachments: Mapping[str, str] = Field(default_factory=dict)
     skipped_attachments: Mapping[str, str] = Field(default_factory=dict)
     edited_plan: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """A result together with the work it answers: what ``decide`` looks at after ``think``."""
+
+    work: Work
+    result: Result
 
 
 class WorkFile(Closed):

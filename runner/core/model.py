@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Literal
 
+from runner.core.markers import LedgerEntry
+
 
 def iso(moment: datetime) -> str:
     """A moment as the records keep it: UTC, milliseconds, ``Z``; such texts sort by time."""
@@ -285,7 +287,8 @@ class Snapshot:
     Jira's order (the ticket itself included), for a parent and for a sub-task alike.
     ``pull_requests`` are those of this ticket's branch, oldest first, the newest detailed.
     ``branch`` is this ticket's own branch; ``base_branch`` the branch it starts from.
-    ``start_heads`` gives the head commit of each branch that new work could start from.
+    ``heads`` gives the head commit of each branch that work could start from or target.
+    ``family_ledgers`` are the ledgers of the sub-tasks, read when a parent may be complete.
     """
 
     me: Account
@@ -304,6 +307,7 @@ class Snapshot:
     prompts_digest: str = ""
     policy_digest: str = ""
     assignable: frozenset[str] = frozenset()
+    family_ledgers: Mapping[str, tuple[LedgerEntry, ...]] = field(default_factory=dict)
 
     @property
     def pull_request(self) -> PullRequest | None:

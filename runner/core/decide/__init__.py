@@ -6,6 +6,6 @@ or the evidence of an earlier run still needs. Nothing here reads a clock, a net
 """
 
 from runner.core.decide.decision import Decision, Outcome
-from runner.core.decide.engine import decide
+from runner.core.decide.engine import RunInfo, decide
 
-__all__ = ["Decision", "Outcome", "decide"]
+__all__ = ["Decision", "Outcome", "RunInfo", "decide"]

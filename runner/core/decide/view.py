@@ -49,6 +49,8 @@ class View:
     now: str
     run: str = ""
     run_url: str = ""
+    jira_url: str = ""
+    waits_for_approval: bool = False
 
     # --- the ticket -------------------------------------------------------------------------------------
 
@@ -61,6 +63,11 @@ class View:
     def key(self) -> str:
         """The ticket's key."""
         return self.ticket.key
+
+    @property
+    def ticket_url(self) -> str:
+        """Where a person opens the ticket."""
+        return f"{self.jira_url}/browse/{self.key}" if self.jira_url else self.key
 
     @cached_property
     def ours(self) -> frozenset[str]:

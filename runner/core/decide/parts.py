@@ -1,0 +1,151 @@
+"""Pieces that several rules share: claims, endings, failures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from runner.core import phases, texts
+from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.people import hand
+from runner.core.decide.view import View
+from runner.core.effects import EditTicket, Effect, MoveTo, PutComment
+from runner.core.markers import Kind, LedgerEntry, Seen, merge_ledgers
+from runner.core.phases import Phase, State
+
+
+def nothing(row: str, reason: str, *, outcome: Outcome = Outcome.NOTHING, warning: str = "") -> Decision:
+    """Nothing is due."""
+    return Decision(row=row, outcome=outcome, reason=reason, warning=warning)
+
+
+def labels_of_work(view: View) -> tuple[str, ...]:
+    """Labels that only stand while a run works or waits, as far as the ticket carries them."""
+    names = (phases.WORKING, phases.WAITING)
+    standing = [view.policy.label(name) for name in names if view.has_label(name)]
+    return (*standing, *phases.attempt_labels(view.ticket, view.policy))
+
+
+def stand_ins(view: View, state: State | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Labels to add and to remove so that ``state`` shows in a project that lacks its status."""
+    wanted = phases.stand_in_label(state, view.ticket, view.policy) if state is not None else None
+    every = {view.policy.label(name) for name in phases.STAND_IN.values()}
+    stale = tuple(sorted((every & view.ticket.labels) - {wanted})) if state is not None else ()
+    return ((wanted,) if wanted else (), stale)
+
+
+def ending(
+    view: View,
+    *,
+    assignee: str | None = "keep",
+    state: State | None = None,
+    add: tuple[str, ...] = (),
+    keep_attempts: bool = False,
+    drop: tuple[str, ...] = (),
+) -> EditTicket:
+    """The commit point: the labels of work go, the assignee changes, in one request."""
+    added, stale = stand_ins(view, state)
+    work = labels_of_work(view)
+    if keep_attempts:
+        work = tuple(label for label in work if label not in phases.attempt_labels(view.ticket, view.policy))
+    extra = tuple(view.policy.label(name) for name in drop if view.has_label(name))
+    return EditTicket(
+        key=view.key,
+        add=(phases.MANAGED, *added, *add),
+        remove=tuple(dict.fromkeys((*work, *stale, *extra))),
+        assignee=assignee,
+    )
+
+
+def claim(view: View, phase: Phase, *, reset: bool = False, move: bool = False) -> tuple[Effect, ...]:
+    """What ``gather`` writes before a model is asked: the attempt is counted first, so a crash loop ends."""
+    number = 1 if reset else view.attempts + 1
+    label = view.policy.label(f"try-{number}")
+    gone = [one for one in phases.attempt_labels(view.ticket, view.policy) if one != label]
+    gone += [view.policy.label(name) for name in (phases.WAITING, phases.FAILED) if view.has_label(name)]
+    added, stale = stand_ins(view, State.IN_PROGRESS) if move else ((), ())
+    first = EditTicket(
+        key=view.key,
+        add=(phases.MANAGED, view.policy.label(phases.WORKING), label, *added),
+        remove=(*gone, *stale),
+    )
+    progress = PutComment(
+        key=view.key,
+        markdown=texts.working(
+            phase,
+            url=view.run_url,
+            attempt=number,
+            most=view.policy.caps.attempts,
+            stop_label=view.policy.label(phases.STOP),
+        ),
+        marker=replace(view.marker(Kind.PROGRESS), phase=phase.value, ledger=view.ledger),
+    )
+    moves = (
+        (MoveTo(key=view.key, state=State.IN_PROGRESS),)
+        if move and view.state is not State.IN_PROGRESS
+        else ()
+    )
+    return (first, progress, *moves)
+
+
+def progress_end(view: View, words: str, entry: LedgerEntry | None) -> tuple[Effect, ...]:
+    """The progress comment after a run: how it ended, and the ledger."""
+    ledger = merge_ledgers(view.ledger, [entry] if entry is not None else [])
+    newest = view.newest(Kind.PROGRESS)
+    if newest is None and entry is None:
+        return ()
+    marker = replace(view.marker(Kind.PROGRESS), ledger=ledger)
+    return (
+        PutComment(
+            key=view.key, markdown=texts.worked(words, url=view.run_url, ledger=ledger), marker=marker
+        ),
+    )
+
+
+def note(view: View, code: str, text: str) -> PutComment:
+    """Something said once for this code."""
+    return PutComment(key=view.key, markdown=text, marker=replace(view.marker(Kind.NOTE), code=code))
+
+
+def failed(
+    view: View,
+    *,
+    row: str,
+    what: str,
+    meaning: str,
+    remedy: str,
+    phase: Phase | None,
+    exit_code: int = 3,
+    is_final: bool = True,
+    entry: LedgerEntry | None = None,
+    code: str = "failed",
+) -> Decision:
+    """A failure that a person must look at: said once, labelled, Blocked, handed over.
+
+    ``is_final`` sets ``ai:failed``; without it the ticket is only Blocked and a person's assignment retries.
+    """
+    who = hand(view, "reviewer" if view.is_work_ticket else "requester")
+    marker = replace(
+        view.marker(Kind.FAILURE),
+        phase=phase.value if phase is not None else "",
+        code=code,
+        input_digest=view.input_digest,
+        seen=Seen(),
+    )
+    effects: list[Effect] = [
+        PutComment(
+            key=view.key,
+            markdown=texts.failure(what, meaning=meaning, remedy=remedy, url=view.run_url, whom=who.mention),
+            marker=marker,
+        ),
+        *progress_end(view, "failed", entry),
+        MoveTo(key=view.key, state=State.BLOCKED, is_optional=True),
+        ending(
+            view,
+            assignee=who.assignee,
+            state=State.BLOCKED,
+            add=(view.policy.label(phases.FAILED),) if is_final else (),
+        ),
+    ]
+    return Decision(
+        row=row, outcome=Outcome.FAILED, reason=what, phase=phase, effects=tuple(effects), exit_code=exit_code
+    )
