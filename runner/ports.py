@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from runner.core.changes import Base
 from runner.core.model import (
     Account,
     Branch,
@@ -230,6 +232,10 @@ class Forge(Protocol):
 class Publisher(Protocol):
     """Builds one commit in a fresh bare repository and pushes it with compare-and-swap."""
 
+    def base(self, start: str, paths: Sequence[str]) -> Base:
+        """The tree of a commit as the guard needs it: every path's mode, and the contents of ``paths``."""
+        ...
+
     def publish(
         self,
         *,
@@ -238,11 +244,13 @@ class Publisher(Protocol):
         expected: str | None,
         changes: Sequence[FileChange],
         message: str,
+        when: datetime | None = None,
     ) -> str:
         """Commit ``changes`` on top of ``start`` and move ``branch`` from ``expected`` (``None``: absent) to it.
 
-        Returns the new commit. Raises MovedUnderUs when the branch is not at ``expected``,
-        Refused when the forge's rules decline the push.
+        Returns the new commit, which the same input with the same ``when`` (default: now) makes the same.
+        Raises MovedUnderUs when the branch is not at ``expected``, Refused when the forge's rules decline the
+        push, Conflict when there is nothing to commit.
         """
         ...
 

@@ -19,7 +19,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -351,7 +351,7 @@ class GitPublisher:
         self._prepared.clear()
         self._folders.close()
 
-    def base(self, start: str, paths: Iterable[str]) -> Base:
+    def base(self, start: str, paths: Sequence[str]) -> Base:
         """What a commit holds: every path with its mode, and the contents of those of ``paths`` that exist."""
         git = self._at(start)
         entries = dict(_tree_entries(git.run("ls-tree", "-r", "-z", "-l", "--full-tree", start).output))

@@ -12,18 +12,27 @@ A pattern whose last part has no wildcard also covers everything below it: ``doc
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from runner.core.paths import check_path
+from runner.core.paths import bare_repository, check_path, check_readable_path, folded, parents
 from runner.core.work import FileChange
 
 Rule = Literal[
-    "nothing", "path", "repeated", "outside", "protected", "mode", "link", "absent", "collision", "size"
+    "nothing",
+    "path",
+    "repeated",
+    "outside",
+    "protected",
+    "mode",
+    "link",
+    "absent",
+    "collision",
+    "repository",
+    "size",
 ]
 
 _WORKFLOWS = "it decides what runs in GitHub Actions, with which rights"
@@ -105,6 +114,7 @@ def guard(
     found = [
         *(violation for change in changes for violation in _judge(change, tree, allowed, protected)),
         *_repeated(changes),
+        *_hidden_repository(tree),
         *_sizes(changes, base_contents or {}, max_files=max_files, max_lines=max_lines, max_bytes=max_bytes),
     ]
     return tuple(found)
@@ -118,7 +128,7 @@ def protection(path: str, extra: Iterable[str] = ()) -> str | None:
 
 def matches(path: str, pattern: str) -> bool:
     """Whether a glob covers a path; see the module's description of globs."""
-    return _compiled(pattern).fullmatch(_fold(path)) is not None
+    return _compiled(pattern).fullmatch(folded(path)) is not None
 
 
 def changed_lines(changes: Iterable[FileChange], base_contents: Mapping[str, bytes]) -> int:
@@ -140,16 +150,16 @@ class _Tree:
         self.files = (modes.keys() - deleted) | {
             change.path for change in changes if change.content is not None
         }
-        self.folders = {folder for path in self.files for folder in _parents(path)}
+        self.folders = {folder for path in self.files for folder in parents(path)}
         self._spellings: dict[str, set[str]] = {}
         for name in self.files | self.folders:
-            self._spellings.setdefault(_fold(name), set()).add(name)
+            self._spellings.setdefault(folded(name), set()).add(name)
 
     def others_named_like(self, path: str) -> Iterator[tuple[str, str]]:
         """Pairs (part of this path, other spelling) that a file system without case would take for one."""
-        for name in (path, *_parents(path)):
+        for name in (path, *parents(path)):
             if name not in self.modes:
-                for other in sorted(self._spellings.get(_fold(name), set()) - {name}):
+                for other in sorted(self._spellings.get(folded(name), set()) - {name}):
                     yield name, other
 
 
@@ -158,7 +168,9 @@ def _judge(
 ) -> Iterator[Violation]:
     """What speaks against one change. A path that is no path is not judged further."""
     path = change.path
-    if (wrong := check_path(path)) is not None:
+    # A file with a name that breaks elsewhere may go, it may not come.
+    check = check_readable_path if change.content is None else check_path
+    if (wrong := check(path)) is not None:
         yield Violation(path=path, rule="path", reason=wrong)
         return
     if not any(matches(path, pattern) for pattern in allowed):
@@ -177,7 +189,7 @@ def _judge(
 
 def _links(path: str, tree: _Tree) -> Iterator[Violation]:
     """A symbolic link or a submodule is neither replaced nor written through."""
-    for name in (path, *_parents(path)):
+    for name in (path, *parents(path)):
         mode = tree.modes.get(name)
         if mode is not None and mode not in _REGULAR:
             kind = {"120000": "a symbolic link", "160000": "a submodule"}.get(mode, f"of mode {mode}")
@@ -187,7 +199,7 @@ def _links(path: str, tree: _Tree) -> Iterator[Violation]:
 def _collisions(path: str, tree: _Tree) -> Iterator[Violation]:
     if path in tree.folders:
         yield Violation(path=path, rule="collision", reason="a folder of this name exists")
-    for folder in _parents(path):
+    for folder in parents(path):
         if folder in tree.files:
             yield Violation(path=path, rule="collision", reason=f"`{folder}` is a file, not a folder")
     for name, other in tree.others_named_like(path):
@@ -199,6 +211,13 @@ def _repeated(changes: Sequence[FileChange]) -> Iterator[Violation]:
     for path, times in Counter(change.path for change in changes).items():
         if times > 1:
             yield Violation(path=path, rule="repeated", reason=f"it is changed {times} times")
+
+
+def _hidden_repository(tree: _Tree) -> Iterator[Violation]:
+    """Ordinary files that git would take for a repository can name programs that it starts."""
+    folder = bare_repository(tree.files)
+    if folder is not None and folder != bare_repository(tree.modes):
+        yield Violation(path=folder, rule="repository", reason="git would take this folder for a repository")
 
 
 def _sizes(
@@ -220,21 +239,9 @@ def _sizes(
             yield Violation(path="", rule="size", reason=reason)
 
 
-def _parents(path: str) -> Iterator[str]:
-    """The folders of a path, innermost first."""
-    while "/" in path:
-        path = path.rpartition("/")[0]
-        yield path
-
-
-def _fold(text: str) -> str:
-    """A name as file systems without case and with their own idea of accents see it."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
 @lru_cache(maxsize=512)
 def _compiled(pattern: str) -> re.Pattern[str]:
-    parts = [part for part in _fold(pattern).split("/") if part]
+    parts = [part for part in folded(pattern).split("/") if part]
     if not parts:
         return re.compile(r"(?!)")
     if not any(wild in parts[-1] for wild in "*?"):
