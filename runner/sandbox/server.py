@@ -37,8 +37,10 @@ class Recorder:
             "status": status,
         }
         if request.mimetype == "application/json":
-            exchange["body"] = json.loads(request.get_data(as_text=True) or "null")
-        if response.mimetype.endswith("json") or not response.get_data():
+            exchange["body"] = _decoded(request.get_data(as_text=True))
+        elif request.content_length:
+            exchange["body"] = f"({request.mimetype or 'untyped'} body, not kept)"
+        if (response.mimetype or "").endswith("json") or not response.get_data():
             exchange["response"] = json.loads(response.get_data(as_text=True) or "null")
         with self._lock:
             self.exchanges.append(exchange)
@@ -50,11 +52,23 @@ class Recorder:
         path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
+def _decoded(text: str) -> Any:
+    """A JSON body, or its text where a client sent something else (which the checker then reports)."""
+    try:
+        return json.loads(text or "null")
+    except ValueError:
+        return text
+
+
 class _QuietHandler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002 - the base class names it
         """Keep the demo's terminal for the story."""
+
+    def connection_dropped(self, error: BaseException, environ: WSGIEnvironment | None = None) -> None:  # noqa: ARG002
+        """Close the connection without an answer: how a service raises ConnectionResetError at its client."""
+        self.close_connection = True
 
 
 class Service:
@@ -73,13 +87,14 @@ class Service:
 
     def respond(self, request: Request) -> Response:
         """Answer one request."""
-        raise TypeError(f"{type(self).__name__} answers no requests")
+        raise NotImplementedError
 
     def is_recorded(self, request: Request) -> bool:
         """Whether this exchange belongs to a REST contract (git traffic and files do not)."""
         return bool(request.path)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Serve one WSGI request: respond, record, tell the observers."""
         request = Request(environ)
         response = self.respond(request)
         if self.recorder is not None and self.is_recorded(request):
@@ -91,7 +106,9 @@ class Service:
     def start(self) -> None:
         """Listen on a free loopback port."""
         self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name=self.name, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.02,), name=self.name, daemon=True
+        )
         self._thread.start()
 
     @property

@@ -1,0 +1,11 @@
+"""An embedded, stateful Jira Cloud (REST v3) on loopback.
+
+``state`` is what exists and how it changes, ``projects`` how a project is set up, ``shapes`` and
+``adf`` what is refused, ``tickets``, ``details`` and ``setup`` the operations, ``views`` how records
+look, ``jql`` search, ``service`` the HTTP face.
+"""
+
+from runner.sandbox.jira.service import JiraSandbox
+from runner.sandbox.jira.state import JiraEvent, JiraSite
+
+__all__ = ["JiraEvent", "JiraSandbox", "JiraSite"]
