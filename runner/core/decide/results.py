@@ -430,7 +430,7 @@ def _publish(view: View, one: _Work) -> Decision:
                 message=_message(view, one),
             ),
         )
-    has_commits = view.snapshot.branch is not None and bool(view.snapshot.branch.commits)
+    has_commits = view.own_commit is not None
     pull_request = view.open_pull_request
     if pull_request is None and has_commits:
         return _step(one, "the pull request is opened", _open(view, one))

@@ -126,18 +126,19 @@ class View:
 
     @cached_property
     def trail(self) -> tuple[Marked, ...]:
-        """Our trusted comments on the ticket, oldest first. Raises UnreadableMarkerError: unknown stops writes."""
+        """Our trusted comments on the ticket, by their last change, oldest first. Raises UnreadableMarkerError: unknown stops writes."""
         return self._trail_of(self.ticket)
 
     def _trail_of(self, ticket: Ticket) -> tuple[Marked, ...]:
         keys = {ticket.key} | {change.old for change in ticket.history if change.field.casefold() == "key"}
-        return tuple(
+        found = [
             Marked(comment=comment, marker=marker)
             for comment in ticket.comments
             if (marker := self._trusted(comment)) is not None
             and marker.key in keys
             and marker.repository.casefold() == self.snapshot.repository.name.casefold()
-        )
+        ]
+        return tuple(sorted(found, key=lambda one: one.comment.updated))
 
     def _trusted(self, comment: Comment) -> Marker | None:
         if comment.author.id not in self.ours or comment.editor.id not in self.ours:
@@ -252,13 +253,17 @@ class View:
     def own_commit(self) -> CommitInfo | None:
         """The newest commit of ours on the ticket's branch."""
         commits = self.snapshot.branch.commits if self.snapshot.branch is not None else ()
-        return next((commit for commit in commits if INPUT_TRAILER in commit.trailers), None)
+        return next((commit for commit in commits if self._is_own(commit)), None)
+
+    def _is_own(self, commit: CommitInfo) -> bool:
+        """A commit of ours for this very ticket; a stacked branch also holds those of its predecessor."""
+        return INPUT_TRAILER in commit.trailers and commit.trailers.get("Jira-Issue") == self.key
 
     @cached_property
     def head_is_ours(self) -> bool:
         """Whether the head commit of the branch is one of ours."""
         branch = self.snapshot.branch
-        return branch is not None and bool(branch.commits) and INPUT_TRAILER in branch.commits[0].trailers
+        return branch is not None and bool(branch.commits) and self._is_own(branch.commits[0])
 
     # --- feedback and digests ---------------------------------------------------------------------------
 

@@ -1,0 +1,189 @@
+"""Read everything one decision may look at, once, into a frozen snapshot. A failed read stops the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from runner.core import phases
+from runner.core.decide.people import candidates
+from runner.core.decide.sequence import base_branch, starting_point
+from runner.core.decide.view import View, item_of
+from runner.core.markers import LedgerEntry, from_hidden, merge_ledgers
+from runner.core.model import Account, PullRequest, Repository, Snapshot, Ticket, WorkItem
+from runner.core.phases import State
+from runner.core.policy import Policy
+from runner.errors import ConfigError
+from runner.ports import Forge, Tickets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Where a snapshot comes from."""
+
+    tickets: Tickets
+    forge: Forge
+    policy: Policy
+    prompts_digest: str = ""
+
+
+@dataclass(kw_only=True)
+class _Heads:
+    """Branch heads, each asked for once; a branch that does not exist has no entry."""
+
+    forge: Forge
+    known: dict[str, str] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set)
+
+    def look_up(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name and name not in self.asked:
+                self.asked.add(name)
+                sha = self.forge.head(name)
+                if sha is not None:
+                    self.known[name] = sha
+
+
+def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:
+    """Read the ticket and what belongs to it. ``me`` and ``repository`` were checked by the caller."""
+    ticket = sources.tickets.ticket(key)
+    is_sub_task = ticket.type.is_sub_task and ticket.parent_key is not None
+    parent = sources.tickets.ticket(ticket.parent_key) if is_sub_task and ticket.parent_key else None
+    snapshot = Snapshot(
+        me=me,
+        former=frozenset(sources.policy.jira.former_accounts),
+        repository=repository,
+        ticket=ticket,
+        parent=parent,
+        family=_family(parent or ticket, ticket, sources),
+        restricted_comments=sum(comment.is_restricted for comment in ticket.comments),
+        prompts_digest=sources.prompts_digest,
+        policy_digest=sources.policy.digest,
+    )
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    if view.is_work_ticket:
+        snapshot = _with_work(snapshot, sources)
+    elif view.is_parent:
+        snapshot = _with_parent(snapshot, sources)
+    ids = candidates(snapshot, sources.policy)
+    return replace(snapshot, assignable=sources.tickets.assignable(key, ids) if ids else frozenset())
+
+
+def check_access(sources: Sources, key: str) -> tuple[Account, Repository]:
+    """Who we are and where, checked against the configuration before anything else is read."""
+    policy = sources.policy
+    me = sources.tickets.myself()
+    if policy.jira.account_id is not None and policy.jira.account_id != me.id:
+        raise ConfigError(
+            f"The Jira token belongs to the account `{me.id}`, but the configuration names `{policy.jira.account_id}`.",
+            remedy="Correct `jira.account_id`, or use the token of that account.",
+        )
+    project = key.rpartition("-")[0]
+    if policy.jira.projects is not None and project not in policy.jira.projects:
+        raise ConfigError(
+            f"The project `{project}` of {key} is not served by this repository.",
+            remedy=f"Served here: {', '.join(policy.jira.projects)}. Add the project to `jira.projects` if it belongs here.",
+        )
+    repository = sources.forge.repository()
+    if not repository.is_private and policy.disclosure != "public":
+        raise ConfigError(
+            f"`{repository.name}` is public, so everybody could read the ticket's texts in logs and pull requests.",
+            remedy="If that is intended, set `disclosure: public` in the configuration.",
+        )
+    return me, repository
+
+
+def _family(parent: Ticket, ticket: Ticket, sources: Sources) -> tuple[WorkItem, ...]:
+    keys = parent.sub_task_keys
+    if not keys:
+        return ()
+    others = {one.key: one for one in sources.tickets.tickets([key for key in keys if key != ticket.key])}
+    members = {**others, ticket.key: ticket}
+    return tuple(WorkItem(ticket=members[key]) for key in keys if key in members)
+
+
+def _with_work(snapshot: Snapshot, sources: Sources) -> Snapshot:
+    """Branch, pull requests and predecessors of a work ticket."""
+    forge, policy = sources.forge, sources.policy
+    name = phases.branch_of(snapshot.ticket.key)
+    pull_requests = forge.pull_requests(head=name, detailed=True)
+    snapshot = replace(snapshot, pull_requests=pull_requests)
+    snapshot = _with_predecessors(snapshot, sources)
+    heads = _Heads(forge=forge)
+    view = View(snapshot=snapshot, policy=policy, now="")
+    newest = view.pull_request
+    start = starting_point(view)
+    target = newest.base if newest is not None and newest.state == "open" else start.base
+    record = view.record
+    wanted = [base_branch(view), target, start.base, record.stacked_on if record is not None else ""]
+    heads.look_up([*wanted, newest.base if newest is not None else ""])
+    base = target if target in heads.known else base_branch(view)
+    branch = forge.branch(name, base=base) if base in heads.known else None
+    is_closed = newest is not None and newest.state == "closed"
+    dependents = forge.pull_requests_onto(name) if is_closed else ()
+    return replace(snapshot, branch=branch, heads=dict(heads.known), dependents=dependents)
+
+
+def _with_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
+    """Pull requests of the items this one waits for or is stacked on, followed along merged bases."""
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    by_item = {item_of(one.ticket, view.ours): one.ticket.key for one in snapshot.family}
+    plan = view.plan if view.item_id is not None else None
+    ids = plan.predecessors(view.item_id) if plan is not None and view.item_id is not None else ()
+    wanted = [by_item[id_] for id_ in ids if id_ in by_item]
+    if view.record is not None and view.record.stacked_on:
+        wanted.append(phases.key_of_branch(view.record.stacked_on) or "")
+    found: dict[str, PullRequest | None] = {}
+    while wanted:
+        key = wanted.pop()
+        if not key or key in found or key == snapshot.ticket.key:
+            continue
+        mine = [
+            one
+            for one in sources.forge.pull_requests(head=phases.branch_of(key), detailed=False)
+            if one.is_ours
+        ]
+        found[key] = mine[-1] if mine else None
+        if mine and mine[-1].is_merged:
+            wanted.append(phases.key_of_branch(mine[-1].base) or "")
+    return replace(snapshot, family=tuple(_member(one, found, sources) for one in snapshot.family))
+
+
+def _member(one: WorkItem, found: dict[str, PullRequest | None], sources: Sources) -> WorkItem:
+    """A predecessor with its pull request; one in testing without any is read in full."""
+    if one.ticket.key not in found:
+        return one
+    pull_request = found[one.ticket.key]
+    in_testing = phases.state_of(one.ticket, sources.policy) is State.IN_TESTING
+    ticket = sources.tickets.ticket(one.ticket.key) if pull_request is None and in_testing else one.ticket
+    return WorkItem(ticket=ticket, pull_request=pull_request)
+
+
+def _with_parent(snapshot: Snapshot, sources: Sources) -> Snapshot:
+    """The base branch's head, and results and ledgers of the family once all of it is done."""
+    heads = _Heads(forge=sources.forge)
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    heads.look_up([base_branch(view)])
+    snapshot = replace(snapshot, heads=dict(heads.known))
+    states = [phases.state_of(one.ticket, sources.policy) for one in snapshot.family]
+    is_complete = bool(states) and all(state is State.DONE for state in states)
+    if not is_complete or view.state is State.DONE:
+        return snapshot
+    members = [_finished_member(one, sources) for one in snapshot.family]
+    ledgers = {one.ticket.key: _ledger(one, snapshot, sources) for one in members}
+    return replace(snapshot, family=tuple(members), family_ledgers=ledgers)
+
+
+def _finished_member(one: WorkItem, sources: Sources) -> WorkItem:
+    head = phases.branch_of(one.ticket.key)
+    mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]
+    return WorkItem(ticket=sources.tickets.ticket(one.ticket.key), pull_request=mine[-1] if mine else None)
+
+
+def _ledger(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[LedgerEntry, ...]:
+    own = View(
+        snapshot=replace(snapshot, ticket=one.ticket, parent=snapshot.ticket), policy=sources.policy, now=""
+    )
+    record = from_hidden(one.pull_request.body) if one.pull_request is not None else None
+    on_forge = record.ledger if record is not None and record.key == one.ticket.key else ()
+    return merge_ledgers(*(marked.marker.ledger for marked in own.trail), on_forge)
