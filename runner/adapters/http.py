@@ -672,7 +672,11 @@ def _causes(exc: BaseException) -> list[BaseException]:
 
 
 def _never_connected(exc: BaseException) -> bool:
-    unsent = (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError)
+    unsent = (
+        urllib3.exceptions.NewConnectionError,
+        urllib3.exceptions.ConnectTimeoutError,
+        requests.exceptions.ProxyError,
+    )
     return any(isinstance(cause, unsent) for cause in _causes(exc))
 
 
