@@ -1,0 +1,140 @@
+"""Row 15: what is due when a run failed, by the kind of failure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from runner.core import phases, texts
+from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.parts import ending, failed, nothing, progress_end
+from runner.core.decide.people import hand
+from runner.core.decide.view import View
+from runner.core.effects import Dispatch, Effect, PutComment
+from runner.core.markers import Kind
+from runner.core.model import iso
+from runner.core.phases import Phase
+from runner.errors import ConfigError, Conflict, GaveUp, MovedUnderUs, NotFound, RunnerError, Unavailable
+
+NOTHING_LOST = "What was done before stands; nothing is half-written."
+
+
+def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Decision:
+    """What to tell the ticket. ``None`` stands for an end without a word: a bug, or a run that was killed.
+
+    A ticket that is not ours to speak on (somebody else's, no claim of ours on it) is left alone.
+    """
+    is_claimed = view.has_label(phases.WORKING)
+    if not view.is_mine and not is_claimed:
+        return nothing(
+            "15",
+            error.summary if error is not None else "the run ended without a word",
+            outcome=Outcome.FAILED,
+        )
+    match error:
+        case Unavailable():
+            return _park(view, error, phase)
+        case MovedUnderUs():
+            return _moved(view, error, phase)
+        case ConfigError() | NotFound() | GaveUp() | Conflict():
+            is_final = isinstance(error, (ConfigError, NotFound))
+            return failed(
+                view,
+                row="15",
+                what=error.summary,
+                meaning="Repeating the run would change nothing. " + NOTHING_LOST
+                if is_final
+                else NOTHING_LOST,
+                remedy=_then_assign(error.remedy),
+                phase=phase,
+                exit_code=error.exit_code,
+                is_final=is_final,
+            )
+        case _:
+            return _try_again(view, error, phase)
+
+
+def _then_assign(remedy: str) -> str:
+    text = remedy.rstrip()
+    return f"{text} Then assign this ticket to me." if text else "Assign this ticket to me to try again."
+
+
+def _park(view: View, error: Unavailable, phase: Phase | None) -> Decision:
+    until = iso(datetime.fromtimestamp(error.retry_at, tz=UTC)) if error.retry_at else view.now
+    before = max(view.attempts - 1, 0) if view.has_label(phases.WORKING) else view.attempts
+    labels = ((view.policy.label(f"try-{before}"),) if before else ()) + (view.policy.label(phases.WAITING),)
+    end = ending(view)
+    end = replace(end, add=(*end.add, *labels), remove=tuple(one for one in end.remove if one not in labels))
+    said = PutComment(
+        key=view.key,
+        markdown=texts.parked(error.summary, until=until, url=view.run_url),
+        marker=replace(view.marker(Kind.PROGRESS), until=until, ledger=view.ledger),
+    )
+    return Decision(
+        row="15",
+        outcome=Outcome.WAITING,
+        reason=error.summary,
+        phase=phase,
+        effects=(said, end),
+        warning=error.summary,
+    )
+
+
+def _moved(view: View, error: MovedUnderUs, phase: Phase | None) -> Decision:
+    """Somebody was faster: they win, and the ticket is looked at again."""
+    effects: tuple[Effect, ...] = (
+        *progress_end(view, f"started again, because {error.summary}", None),
+        Dispatch(key=view.key),
+    )
+    return Decision(
+        row="13",
+        outcome=Outcome.NOTHING,
+        reason=error.summary,
+        phase=phase,
+        effects=effects,
+        warning=error.summary,
+    )
+
+
+def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> Decision:
+    """A failure that may pass: the one failure comment is edited and the key dispatched, until attempts run out."""
+    what = (
+        error.summary
+        if error is not None
+        else "The run ended without a result; that is an error of this runner or of its host."
+    )
+    remedy = error.remedy if error is not None else ""
+    if view.attempts >= view.policy.caps.attempts or not view.attempts:
+        return failed(
+            view,
+            row="15",
+            what=what,
+            meaning=NOTHING_LOST,
+            remedy=_then_assign(remedy),
+            phase=phase,
+            exit_code=1,
+        )
+    said = PutComment(
+        key=view.key,
+        markdown=texts.failure(
+            what,
+            meaning=f"{NOTHING_LOST} This was attempt {view.attempts} of {view.policy.caps.attempts}; the next one starts by itself.",
+            remedy="Nothing for now.",
+            url=view.run_url,
+            whom=hand(view, "reviewer").mention if view.is_work_ticket else "",
+        ),
+        marker=replace(
+            view.marker(Kind.FAILURE),
+            phase=phase.value if phase is not None else "",
+            code=f"attempt-{view.attempts}",
+        ),
+    )
+    end = ending(view, keep_attempts=True)
+    return Decision(
+        row="15",
+        outcome=Outcome.FAILED,
+        reason=what,
+        phase=phase,
+        effects=(said, end, Dispatch(key=view.key)),
+        exit_code=1,
+    )
