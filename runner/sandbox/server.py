@@ -40,7 +40,9 @@ class Recorder:
             exchange["body"] = _decoded(request.get_data(as_text=True))
         elif request.content_length:
             exchange["body"] = f"({request.mimetype or 'untyped'} body, not kept)"
-        if (response.mimetype or "").endswith("json") or not response.get_data():
+        media_type = response.mimetype or ""
+        # GitHub serves a file's bytes as `application/vnd.github.raw+json`.
+        if ".raw" not in media_type and (media_type.endswith("json") or not response.get_data()):
             exchange["response"] = json.loads(response.get_data(as_text=True) or "null")
         with self._lock:
             self.exchanges.append(exchange)
