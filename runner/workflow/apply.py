@@ -47,7 +47,7 @@ class Applier:
 
     tickets: Tickets
     forge: Forge
-    publisher: Publisher
+    publisher: Publisher | None
     policy: Policy
     snapshot: Snapshot
     redactor: Redactor
@@ -280,9 +280,12 @@ class Applier:
     # --- the repository ---------------------------------------------------------------------------------
 
     def _push(self, effect: Push) -> None:
+        publisher = self.publisher
+        if publisher is None:
+            raise ConfigError("This stage may not push.", remedy="Run the stage `publish`.")
         self._write(
             f"push {effect.branch}",
-            lambda: self.publisher.publish(
+            lambda: publisher.publish(
                 branch=effect.branch,
                 start=effect.start,
                 expected=effect.expected,

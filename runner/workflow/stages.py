@@ -1,0 +1,379 @@
+"""The stages that hold tokens: ``gather`` before the model, ``publish`` after it, ``conclude`` at the end.
+
+Each builds its own snapshot and asks ``decide``. ``publish`` repeats read, decide and apply until nothing is
+due, because what follows a step needs what the step made; the same loop finishes what a dead run left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+from runner import prompts
+from runner.core import phases
+from runner.core.decide import Decision, RunInfo, decide
+from runner.core.decide.errors import on_error
+from runner.core.decide.results import bill_of
+from runner.core.decide.view import View
+from runner.core.digests import digest
+from runner.core.effects import Effect, Push
+from runner.core.handover import Context, Delivered, Linked, Result, Said, Work, WorkFile
+from runner.core.markers import total_usd
+from runner.core.model import Account, Comment, Repository, Snapshot
+from runner.core.phases import Phase
+from runner.core.policy import Policy, parse_policy
+from runner.core.redact import Redactor
+from runner.core.report import End
+from runner.core.work import FileChange
+from runner.errors import ConfigError, GaveUp, Refused, RunnerError
+from runner.ports import Console, Forge, Publisher, Tickets
+from runner.workflow.apply import Applier
+from runner.workflow.gather import Sources, check_access, gather
+from runner.workflow.precheck import check_project
+
+# Push, pull request, hand-over, and a restack before them; more rounds than that means it does not settle.
+MAX_ROUNDS = 8
+BOT = "github-actions[bot]"
+
+
+@dataclass(kw_only=True)
+class Desk:
+    """What a stage works with. ``now`` gives ISO 8601 in UTC; ``writes`` counts requests that write."""
+
+    key: str
+    run: str
+    run_url: str
+    jira_url: str
+    config_path: str
+    tickets: Tickets
+    forge: Forge
+    console: Console
+    redactor: Redactor
+    now: Callable[[], str]
+    sleep: Callable[[float], None]
+    writes: Callable[[], int]
+    expected_phase: str = "auto"
+    by_person: bool = False
+    publisher: Publisher | None = None
+    guard: Callable[[Work, Sequence[FileChange], Policy], None] | None = None
+    policy: Policy = field(default_factory=Policy)
+    overrides: dict[str, str] = field(default_factory=dict)
+    dispatched: list[str] = field(default_factory=list)
+    me: Account | None = None
+    repository: Repository | None = None
+
+    def load(self) -> None:
+        """Read and check the configuration, then who and where we are."""
+        repository = self.forge.repository()
+        text = self.forge.file(self.config_path, ref=repository.default_branch)
+        self.policy = parse_policy(text, name=self.config_path)
+        self.me, self.repository = check_access(self.sources, self.key)
+        if self.policy.prompts is not None:
+            self.overrides = self._read_prompts(self.policy.prompts, repository.default_branch)
+
+    def _read_prompts(self, folder: str, ref: str) -> dict[str, str]:
+        found = {name: self.forge.file(f"{folder.strip('/')}/{name}.md", ref=ref) for name in prompts.names()}
+        return {name: text.decode("utf-8", "replace") for name, text in found.items() if text is not None}
+
+    @property
+    def sources(self) -> Sources:
+        """Where snapshots come from."""
+        return Sources(
+            tickets=self.tickets,
+            forge=self.forge,
+            policy=self.policy,
+            prompts_digest=prompts.digest(self.overrides),
+        )
+
+    def read(self) -> Snapshot:
+        """Read everything once."""
+        if self.me is None or self.repository is None:
+            self.load()
+        if self.me is None or self.repository is None:
+            raise ConfigError(
+                "The runner does not know its own account.", remedy="Check the Jira credentials."
+            )
+        return gather(self.key, self.sources, me=self.me, repository=self.repository)
+
+    def info(self, *, narrowed: bool = True) -> RunInfo:
+        """Which run this is; a person's phase narrows what it may do."""
+        only = Phase(self.expected_phase) if self.by_person and self.expected_phase in set(Phase) else None
+        login = self.repository.login if self.repository is not None else ""
+        return RunInfo(
+            run=self.run,
+            url=self.run_url,
+            jira_url=self.jira_url,
+            only=only if narrowed else None,
+            waits_for_approval=login == BOT,
+        )
+
+    def view(self, snapshot: Snapshot) -> View:
+        """The snapshot as rules see it."""
+        info = self.info()
+        return View(
+            snapshot=snapshot,
+            policy=self.policy,
+            now=self.now(),
+            run=self.run,
+            run_url=self.run_url,
+            jira_url=self.jira_url,
+            waits_for_approval=info.waits_for_approval,
+        )
+
+    def apply(self, snapshot: Snapshot, effects: Sequence[Effect]) -> None:
+        """Apply effects to a snapshot that was just read."""
+        applier = Applier(
+            tickets=self.tickets,
+            forge=self.forge,
+            publisher=self.publisher,
+            policy=self.policy,
+            snapshot=snapshot,
+            redactor=self.redactor,
+            sleep=self.sleep,
+            log=self.console.log,
+        )
+        try:
+            applier.apply(effects)
+        finally:
+            self.dispatched += applier.dispatched
+
+
+# --- gather -----------------------------------------------------------------------------------------------
+
+
+def gather_stage(desk: Desk, *, dry_run: bool = False) -> tuple[WorkFile, End]:
+    """Read, decide, and claim the ticket if a model is needed. Nothing else is written here."""
+    snapshot = desk.read()
+    decision = decide(snapshot, desk.policy, desk.now(), info=desk.info())
+    desk.console.log(f"{desk.key}: row {decision.row}, {decision.reason}")
+    if dry_run:
+        return _file(desk, snapshot, decision, "none"), _dry_end(desk, decision)
+    if decision.work is not None or any(effect for effect in decision.writes):
+        _check(desk, snapshot)
+    if decision.work is None:
+        verdict = "publish" if decision.effects else "none"
+        return _file(desk, snapshot, decision, verdict), _end(desk, decision, snapshot)
+    desk.apply(snapshot, decision.claim)
+    return _file(desk, snapshot, decision, "model"), _end(desk, decision, snapshot)
+
+
+def _check(desk: Desk, snapshot: Snapshot) -> None:
+    view = desk.view(snapshot)
+    if view.is_parent or view.is_work_ticket:
+        check_project(snapshot, desk.policy, desk.tickets, is_parent=view.is_parent)
+
+
+def _file(desk: Desk, snapshot: Snapshot, decision: Decision, verdict: str) -> WorkFile:
+    work = decision.work if verdict == "model" else None
+    commits = [work.start, snapshot.heads.get(work.base, "")] if work is not None else []
+    return WorkFile(
+        run=desk.run,
+        snapshot=digest(repr(snapshot)),
+        key=desk.key,
+        verdict="model" if verdict == "model" else "publish" if verdict == "publish" else "none",
+        phase=decision.phase.value if decision.phase is not None else "",
+        reason=decision.reason,
+        work=work,
+        context=context_of(snapshot, desk.view(snapshot)) if work is not None else None,
+        commits=tuple(dict.fromkeys(sha for sha in commits if sha)),
+        policy=desk.policy,
+        prompts=desk.overrides,
+        spent_usd=total_usd(desk.view(snapshot).ledger) or Decimal(0),
+    )
+
+
+def context_of(snapshot: Snapshot, view: View) -> Context:
+    """The texts a model may read for this ticket, our own comments left out."""
+    ticket, parent = snapshot.ticket, snapshot.parent
+    return Context(
+        summary=ticket.summary,
+        description=ticket.description,
+        type=ticket.type.name,
+        comments=_said(ticket.comments, view),
+        restricted_comments=snapshot.restricted_comments,
+        parent_key=parent.key if parent is not None else "",
+        parent_summary=parent.summary if parent is not None else "",
+        parent_description=parent.description if parent is not None else "",
+        parent_comments=_said(parent.comments, view) if parent is not None else (),
+        linked=tuple(
+            Linked(key=one.key, relation=one.relation, summary=one.summary, description=one.description)
+            for one in ticket.links
+        ),
+        attachments=snapshot.attachment_texts,
+        skipped_attachments=snapshot.skipped_attachments,
+        edited_plan=view.edited_plan.text if view.edited_plan is not None and view.is_parent else "",
+    )
+
+
+def _said(comments: Sequence[Comment], view: View) -> tuple[Said, ...]:
+    return tuple(
+        Said(author=comment.author.name or comment.author.id, at=comment.created, text=comment.text)
+        for comment in comments
+        if not comment.is_restricted and comment.author.id not in view.ours
+    )
+
+
+def _dry_end(desk: Desk, decision: Decision) -> End:
+    """What would happen: the claim, a placeholder for the model's part, and the effects that are known by now."""
+    told = [describe(effect) for effect in (*decision.claim, *decision.effects)]
+    if decision.work is not None:
+        told.append(
+            f"ask {decision.work.phase} of the model, then publish what it makes (not known before it is asked)"
+        )
+    return End(
+        key=desk.key,
+        phase=decision.phase.value if decision.phase is not None else "",
+        row=decision.row,
+        outcome="nothing",
+        reason=f"dry run: {decision.reason}",
+        expected_phase=desk.expected_phase,
+        effects=tuple(told),
+    )
+
+
+def describe(effect: Effect) -> str:
+    """An effect in one line."""
+    return " ".join(effect.natural_key)
+
+
+# --- publish ----------------------------------------------------------------------------------------------
+
+
+def publish_stage(desk: Desk, file: WorkFile, result: Result | None) -> End:
+    """Apply what is due until nothing is, with the model's result in hand if there is one."""
+    delivered = _delivered(file, result)
+    decision: Decision | None = None
+    snapshot = desk.read()
+    for _ in range(MAX_ROUNDS):
+        decision = decide(snapshot, desk.policy, desk.now(), delivered, info=desk.info())
+        desk.console.log(f"{desk.key}: row {decision.row}, {decision.reason}")
+        if decision.work is not None:
+            # Something else is due now, and it needs a model: that is another run's work.
+            desk.forge.dispatch({"issue_key": desk.key, "phase": "auto", "event_id": f"runner-{desk.key}"})
+            desk.dispatched.append(desk.key)
+            break
+        if delivered is not None and desk.guard is not None:
+            desk.guard(delivered.work, _pushed(decision), desk.policy)
+        desk.apply(snapshot, decision.effects)
+        if not decision.again:
+            break
+        snapshot = desk.read()
+    else:
+        raise GaveUp(
+            f"{desk.key} did not come to rest after {MAX_ROUNDS} rounds.",
+            remedy="Look at the log: something changes the ticket or the branch at the same time.",
+        )
+    return _end(desk, decision, desk.read() if decision.again else snapshot, result)
+
+
+def _delivered(file: WorkFile, result: Result | None) -> Delivered | None:
+    if file.work is None:
+        return None
+    if result is None:
+        raise RunnerError("The run ended without a result; that is an error of this runner or of its host.")
+    if (result.key, result.phase, result.input_digest) != (file.key, file.work.phase, file.work.input_digest):
+        raise Refused(
+            "The result does not belong to the work that was asked for.",
+            remedy="Run again; if it repeats, the checks of this repository may have changed the runner's files.",
+        )
+    return Delivered(work=file.work, result=result)
+
+
+def _pushed(decision: Decision) -> tuple[FileChange, ...]:
+    return tuple(
+        change for effect in decision.effects if isinstance(effect, Push) for change in effect.changes
+    )
+
+
+def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | None = None) -> End:
+    entry = bill_of(result) if result is not None else None
+    pull_request = desk.view(snapshot).pull_request
+    branch = phases.branch_of(desk.key) if snapshot.branch is not None else ""
+    return End(
+        key=desk.key,
+        phase=decision.phase.value if decision.phase is not None else "",
+        row=decision.row,
+        outcome=decision.outcome.value,
+        reason=decision.reason,
+        expected_phase=desk.expected_phase,
+        warning=decision.warning,
+        branch=branch,
+        pull_request_number=pull_request.number if pull_request is not None else None,
+        pull_request_url=pull_request.url if pull_request is not None else "",
+        cost_usd=entry.usd if entry is not None else Decimal(0),
+        model_calls=result.calls if result is not None else 0,
+        writes=desk.writes(),
+        dispatches=len(desk.dispatched),
+        next=tuple(dict.fromkeys(desk.dispatched)),
+        transcript=result.transcript if result is not None else "",
+        exit_code=decision.exit_code,
+    )
+
+
+# --- failures ---------------------------------------------------------------------------------------------
+
+
+def tell(desk: Desk, error: RunnerError | None, phase: Phase | None) -> End:
+    """Tell the ticket what failed. Raises what Jira or GitHub raise when even that cannot be written."""
+    snapshot = _read_for_telling(desk)
+    decision = on_error(desk.view(snapshot), error, phase)
+    desk.apply(snapshot, decision.effects)
+    return _end(desk, decision, snapshot)
+
+
+def _read_for_telling(desk: Desk) -> Snapshot:
+    """Read what telling needs; a configuration that cannot be read gives way to the defaults."""
+    if desk.me is None:
+        desk.me = desk.tickets.myself()
+    if desk.repository is None:
+        desk.repository = desk.forge.repository()
+    try:
+        return desk.read()
+    except ConfigError:
+        return replace(_bare(desk), assignable=frozenset())
+
+
+def _bare(desk: Desk) -> Snapshot:
+    ticket = desk.tickets.ticket(desk.key)
+    if desk.me is None or desk.repository is None:
+        raise ConfigError("The runner does not know its own account.", remedy="Check the Jira credentials.")
+    return Snapshot(me=desk.me, former=frozenset(), repository=desk.repository, ticket=ticket)
+
+
+# --- sweep ------------------------------------------------------------------------------------------------
+
+
+def sweep_stage(desk: Desk, *, limit: int = 100) -> End:
+    """Find tickets that may wait for a run and wake each; it only dispatches keys."""
+    desk.policy = parse_policy(
+        desk.forge.file(desk.config_path, ref=desk.forge.repository().default_branch), name=desk.config_path
+    )
+    keys = desk.tickets.search(sweep_query(desk.policy), limit=limit)
+    for key in keys:
+        desk.forge.dispatch({"issue_key": key, "phase": "auto", "event_id": f"sweep-{desk.run}-{key}"})
+        desk.dispatched.append(key)
+    return End(
+        key="",
+        phase="sweep",
+        row="sweep",
+        outcome="done" if keys else "nothing",
+        reason=f"{len(keys)} tickets woken" if keys else "nothing waits",
+        writes=desk.writes(),
+        dispatches=len(keys),
+        next=tuple(keys),
+    )
+
+
+def sweep_query(policy: Policy) -> str:
+    """Tickets of ours that are not at rest: the runner's own open ones, those in work or parked, those in testing."""
+    held = ", ".join(
+        f'"{policy.label(name)}"' for name in (phases.FAILED, phases.OVER_BUDGET, phases.IGNORE, phases.STOP)
+    )
+    active = ", ".join(f'"{policy.label(name)}"' for name in (phases.WORKING, phases.WAITING))
+    projects = policy.jira.projects
+    scope = f"project in ({', '.join(projects)}) AND " if projects else ""
+    return (
+        f'{scope}statusCategory != Done AND (assignee = currentUser() OR labels in ({active}) OR labels = "{phases.MANAGED}") '
+        f"AND (labels is EMPTY OR labels not in ({held})) ORDER BY updated ASC"
+    )
