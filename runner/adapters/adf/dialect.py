@@ -227,8 +227,8 @@ def _build() -> MarkdownIt:
     parser.core.ruler.before("inline", "markers", _markers_rule)
     # Every destination is parsed as a link; the writer decides which of them become one.
     parser.validateLink = _accept  # type: ignore[method-assign]
-    parser.normalizeLink = _unchanged  # type: ignore[method-assign]
-    parser.normalizeLinkText = _unchanged  # type: ignore[method-assign]
+    parser.normalizeLink = _same_url  # type: ignore[method-assign]
+    parser.normalizeLinkText = _same_link  # type: ignore[method-assign]
     return parser
 
 
@@ -237,8 +237,12 @@ def _accept(url: str) -> bool:
     return True
 
 
-def _unchanged(url: str = "", link: str = "") -> str:
-    return url or link
+def _same_url(url: str) -> str:
+    return url
+
+
+def _same_link(link: str) -> str:
+    return link
 
 
 _parser = _build()

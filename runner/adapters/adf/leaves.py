@@ -6,6 +6,7 @@ Everything here takes nodes of any shape: attributes may be missing or of the wr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -24,11 +25,13 @@ INLINE = {
     "emoji",
     "inlineCard",
     "mediaInline",
-    "media",
     "placeholder",
     "inlineExtension",
 }
 """Types that stand inside a line; every other one begins a line of its own."""
+
+BOUNDARY = replace(BREAK)
+"""A break between blocks, told from one inside a line by its identity."""
 
 _ITEMS = {"listItem", "taskItem", "decisionItem", "blockTaskItem"}
 
@@ -75,8 +78,8 @@ def walk(root: Node, *, is_for_line: bool = False) -> Iterator[Span]:
         kind = kind_of(entry)
         is_block = kind not in INLINE
         if is_block:
-            yield BREAK
-            pending.append(BREAK)
+            yield BOUNDARY
+            pending.append(BOUNDARY)
         if is_for_line and kind in _ITEMS:
             yield Span(text="- ")
         if is_for_line and kind == "codeBlock":

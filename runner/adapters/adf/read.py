@@ -12,7 +12,16 @@ from dataclasses import dataclass, field, replace
 
 from runner.adapters.adf.dialect import LANGUAGE, clean, one_line
 from runner.adapters.adf.inline import Span, plain, spell
-from runner.adapters.adf.leaves import attribute, attributes, code_of, kind_of, own_spans, walk
+from runner.adapters.adf.leaves import (
+    BOUNDARY,
+    INLINE,
+    attribute,
+    attributes,
+    code_of,
+    kind_of,
+    own_spans,
+    walk,
+)
 from runner.adapters.adf.limits import Node, check_size, children
 
 _PANEL_NAMES = {
@@ -23,8 +32,10 @@ _PANEL_NAMES = {
     "tip": "TIP",
 }
 _MAX_COLSPAN = 50
+_CLOSING_HASHES = re.compile(r"(^|\s)(#+)$")
 _COLONS = re.compile(r":{3,}")
-_BLOCK_LEAVES = {"blockCard", "embedCard", "extension", "mediaSingle", "mediaGroup", "paragraph", "caption"}
+_LINES = {"heading", "codeBlock", "taskItem", "decisionItem", "tableCell", "tableHeader"}
+"""Nodes read in one go: Markdown gives them one line (or code), whatever stands inside."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +132,6 @@ class _Block:
     text: str = ""
     items: tuple[str, ...] = ()
     start: int = 1
-    spans: tuple[Span, ...] = ()
     is_header: bool = False
 
 
@@ -136,12 +146,12 @@ class _Frame:
 
 
 def _fold(root: Node) -> list[_Piece]:
-    frames = [_Frame(root, children(root))]
+    frames = [_open(root)]
     while True:
         frame = frames[-1]
         child = next(frame.todo, None)
         if child is not None:
-            frames.append(_Frame(child, children(child)))
+            frames.append(_open(child))
             continue
         frames.pop()
         made = _visit(frame.node, frame.pieces)
@@ -150,12 +160,16 @@ def _fold(root: Node) -> list[_Piece]:
         frames[-1].pieces += made
 
 
+def _open(node: Node) -> _Frame:
+    return _Frame(node, iter(()) if kind_of(node) in _LINES else children(node))
+
+
 def _visit(node: Node, pieces: list[_Piece]) -> list[_Piece]:
     kind = kind_of(node)
     if kind in _BLOCKS:
         return list(_BLOCKS[kind](node, pieces))
     made = [*own_spans(node), *pieces]
-    return list(_as_blocks(made)) if kind in _BLOCK_LEAVES else made
+    return made if kind in INLINE else list(_as_blocks(made))
 
 
 def _as_blocks(pieces: Iterable[_Piece]) -> list[_Block]:
@@ -174,26 +188,16 @@ def _as_blocks(pieces: Iterable[_Piece]) -> list[_Block]:
 
 def _paragraph(spans: list[Span]) -> list[_Block]:
     markdown = spell(spans) if spans else ""
-    return [_Block(kind="paragraph", text=markdown, spans=tuple(spans))] if markdown else []
+    return [_Block(kind="paragraph", text=markdown)] if markdown else []
 
 
-def _line(node: Node, pieces: list[_Piece], *, line_break: str) -> str:
-    """Everything inside a node that holds one line only."""
-    spans = [piece for piece in pieces if isinstance(piece, Span)]
-    blocks = [piece for piece in pieces if isinstance(piece, _Block)]
-    if not spans and len(blocks) == 1 and blocks[0].kind == "paragraph":
-        spans = list(blocks[0].spans)
-    elif blocks:
-        spans = _single_breaks(walk({"content": node.get("content")}, is_for_line=True))
-    return spell(spans, line_break=line_break)
-
-
-def _single_breaks(spans: Iterable[Span]) -> list[Span]:
+def _line(node: Node, *, line_break: str = "\\\n") -> str:
+    """Everything inside a node that holds one line only, blocks set apart by breaks."""
     kept: list[Span] = []
-    for span in spans:
-        if not (span.is_break and kept and kept[-1].is_break):
+    for span in walk({"content": node.get("content")}, is_for_line=True):
+        if not (span is BOUNDARY and kept and kept[-1].is_break):
             kept.append(span)
-    return kept
+    return spell(kept, line_break=line_break)
 
 
 def _join(blocks: Sequence[_Block], *, is_item: bool = False) -> str:
@@ -236,27 +240,21 @@ def _render(block: _Block, *, is_alternate: bool = False) -> str:
 
 
 def _item(marker: str, text: str) -> str:
-    indent = " " * (len(marker) + 1)
-    body = _prefix(text, indent, "")
-    return (
-        f"{marker} {body.removeprefix(indent)}".rstrip(" ")
-        if text[:1] in ("", "\n")
-        else marker + body[len(marker) :]
-    )
+    body = _prefix(text, " " * (len(marker) + 1), "")
+    return marker + body[len(marker) if body[:1] == " " else 0 :]
 
 
 def _prefix(text: str, prefix: str, blank: str) -> str:
     return "\n".join(prefix + line if line else blank for line in text.split("\n"))
 
 
-def _heading(node: Node, pieces: list[_Piece]) -> Iterator[_Piece]:
+def _heading(node: Node, _: list[_Piece]) -> Iterator[_Piece]:
     level = attributes(node).get("level")
     level = min(max(level, 1), 6) if isinstance(level, int) else 1
-    markdown = _line(node, pieces, line_break=" ")
-    if markdown.endswith("#"):
-        markdown = f"{markdown[:-1]}\\#"
+    markdown = _line(node, line_break=" ")
     if markdown:
-        yield _Block(kind="heading", text=f"{'#' * level} {markdown}")
+        words = _CLOSING_HASHES.sub(r"\1\\\2", markdown)
+        yield _Block(kind="heading", text=f"{'#' * level} {words}")
 
 
 def _code_block(node: Node, _: list[_Piece]) -> Iterator[_Piece]:
@@ -305,8 +303,8 @@ def _item_text(blocks: Sequence[_Block]) -> str:
     return f"\n{markdown}" if blocks and blocks[0].kind in {"bullet", "ordered", "item"} else markdown
 
 
-def _task_item(node: Node, pieces: list[_Piece]) -> Iterator[_Piece]:
-    line = _line(node, pieces, line_break="\\\n")
+def _task_item(node: Node, _: list[_Piece]) -> Iterator[_Piece]:
+    line = _line(node)
     yield _Block(kind="item", text=f"{_box(node)} {line}".rstrip())
 
 
@@ -318,8 +316,8 @@ def _box(node: Node) -> str:
     return "[x]" if attribute(node, "state") == "DONE" else "[ ]"
 
 
-def _decision_item(node: Node, pieces: list[_Piece]) -> Iterator[_Piece]:
-    line = _line(node, pieces, line_break="\\\n")
+def _decision_item(node: Node, _: list[_Piece]) -> Iterator[_Piece]:
+    line = _line(node)
     if line:
         yield _Block(kind="item", text=f"**Decision:** {line}")
 
@@ -346,11 +344,11 @@ def _start(node: Node, length: int) -> int:
     return order if isinstance(order, int) and 0 <= order < 1_000_000_000 - length else 1
 
 
-def _cell(node: Node, pieces: list[_Piece]) -> Iterator[_Piece]:
+def _cell(node: Node, _: list[_Piece]) -> Iterator[_Piece]:
     colspan = attributes(node).get("colspan")
     yield _Block(
         kind="cell",
-        text=_line(node, pieces, line_break="<br>").replace("|", "\\|"),
+        text=_line(node, line_break="<br>").replace("|", "\\|"),
         start=min(max(colspan, 1), _MAX_COLSPAN) if isinstance(colspan, int) else 1,
         is_header=kind_of(node) == "tableHeader",
     )
@@ -382,10 +380,6 @@ def _table_line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _container(_: Node, pieces: list[_Piece]) -> Iterator[_Piece]:
-    yield from _as_blocks(pieces)
-
-
 _BLOCKS: dict[str, Callable[[Node, list[_Piece]], Iterator[_Piece]]] = {
     "heading": _heading,
     "codeBlock": _code_block,
@@ -406,6 +400,4 @@ _BLOCKS: dict[str, Callable[[Node, list[_Piece]], Iterator[_Piece]]] = {
     "tableRow": _row,
     "tableCell": _cell,
     "tableHeader": _cell,
-    "layoutSection": _container,
-    "layoutColumn": _container,
 }

@@ -280,7 +280,7 @@ class _Inline:
     def _image(self, token: Token) -> None:
         """A picture cannot be embedded by address: its link, or its description and address."""
         source = str(token.attrGet("src") or "")
-        label = "".join(_alt_words(token)) or source
+        label = one_line("".join(_alt_words(token))) or source
         if self._link is not None or not web_address(source):
             self._add(label + unlinked(label, source, str(token.attrGet("title") or "")))
             return
@@ -336,15 +336,43 @@ def _alt_words(token: Token) -> list[str]:
 
 
 def _tidy(nodes: list[Node]) -> list[Node]:
-    """Join equal neighbours and drop whitespace at the ends of lines, which Markdown cannot hold."""
+    """The same words with as few nodes as possible, and whitespace only where Markdown can hold it.
+
+    Lines neither begin nor end with it, and neither does emphasis.
+    """
+    joined = _joined(nodes)
+    forward = _bare_starts(_strip_starts(joined, str.lstrip), str.lstrip)
+    backward = _bare_starts(_strip_starts(forward[::-1], str.rstrip), str.rstrip)
+    return _joined(backward[::-1])
+
+
+def _joined(nodes: list[Node]) -> list[Node]:
     joined: list[Node] = []
     for node in nodes:
         if joined and _is_same_text(joined[-1], node):
             joined[-1] = joined[-1] | {"text": joined[-1]["text"] + node["text"]}
         else:
             joined.append(node)
-    forward = _strip_starts(joined, str.lstrip)
-    return _strip_starts(forward[::-1], str.rstrip)[::-1]
+    return joined
+
+
+def _bare_starts(nodes: list[Node], strip: Callable[[str], str]) -> list[Node]:
+    """Nodes whose emphasis begins with a visible character; ``strip`` says from which side they are seen."""
+    bared: list[Node] = []
+    around: set[str] = set()
+    for node in nodes:
+        marks = node.get("marks", [])
+        own = {mark["type"] for mark in marks} & set(_MARKS.values())
+        words = strip(node.get("text", ""))
+        if own <= around or words == node["text"]:
+            bared.append(node)
+            around = own
+            continue
+        blank = node["text"][: -len(words)] if strip is str.lstrip and words else node["text"][len(words) :]
+        bared.append(text(blank, *(mark for mark in marks if mark["type"] not in own - around)))
+        bared += [node | {"text": words}] if words else []
+        around = own if words else own & around
+    return bared
 
 
 def _is_same_text(one: Node, other: Node) -> bool:
