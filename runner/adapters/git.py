@@ -174,26 +174,18 @@ class _Git:
         seconds: float = LOCAL_SECONDS,
     ) -> _Ended:
         """Run git and say how it ended."""
-        options = [part for setting in _SETTINGS for part in ("-c", setting)]
-        child = subprocess.Popen(
-            ["git", "--no-pager", "--literal-pathspecs", *options, *arguments],
-            cwd=self.git_dir.parent,
-            env=self._environment(remote) | dict(env or {}),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        with child:
-            timed_out = False
+        timed_out = False
+        with self._start(arguments, self._environment(remote) | dict(env or {})) as child:
             try:
                 output, error = child.communicate(stdin, timeout=seconds)
             except subprocess.TimeoutExpired:
                 timed_out = True
-                # The helper that speaks HTTP is a child of git: the whole group has to go.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.SIGKILL)
+                _kill(child)
                 output, error = child.communicate()
+            finally:
+                # An interrupt must not wait for a server that is slow.
+                if child.poll() is None:
+                    _kill(child)
         message = error.decode("utf-8", "replace")
         return _Ended(
             code=child.returncode,
@@ -223,6 +215,21 @@ class _Git:
         attributes.parent.mkdir(exist_ok=True)
         attributes.write_text(_ATTRIBUTES, encoding="utf-8")
 
+    def _start(self, arguments: Sequence[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        options = [part for setting in _SETTINGS for part in ("-c", setting)]
+        try:
+            return subprocess.Popen(
+                ["git", "--no-pager", "--literal-pathspecs", *options, *arguments],
+                cwd=self.git_dir.parent,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError as exc:
+            raise ConfigError("git is not installed here.", remedy="Install git 2.30 or newer.") from exc
+
     def _environment(self, remote: _Remote | None) -> dict[str, str]:
         env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         env |= {
@@ -242,6 +249,12 @@ class _Git:
         if self.work_tree is not None:
             env["GIT_WORK_TREE"] = str(self.work_tree)
         return env | (remote.environment() if remote else {})
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """End git and its children: the helper that speaks HTTP is one of them."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def fetch_commits(
@@ -421,25 +434,19 @@ class GitPublisher:
             for role in ("AUTHOR", "COMMITTER")
             for part, value in (("NAME", name), ("EMAIL", email), ("DATE", date))
         }
-        return git.run("commit-tree", tree, "-p", start, stdin=message.encode(), env=identity).text
+        text = message.rstrip().encode("utf-8", "replace") + b"\n"
+        return git.run("commit-tree", tree, "-p", start, stdin=text, env=identity).text
 
     def _write_tree(self, git: _Git, *, start: str, changes: Sequence[FileChange]) -> str:
         """The tree of ``start`` with exactly these changes; Conflict when it would be the same tree."""
+        wanted = {change.path: _stored(git, change) for change in changes}
         with tempfile.TemporaryDirectory(dir=git.git_dir.parent) as folder:
             index = {"GIT_INDEX_FILE": str(Path(folder) / "index")}
             git.run("read-tree", start, env=index)
-            lines = b"".join(_index_line(git, change, start) for change in changes)
+            lines = b"".join(_index_line(path, file, start) for path, file in wanted.items())
             git.run("update-index", "-z", "--index-info", stdin=lines, env=index)
             tree = git.run("write-tree", env=index).text
-        changed = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", start, tree).output
-        touched = {_path(name) for name in changed.split(b"\0") if name}
-        if not touched:
-            raise Conflict("The changes leave every file as it is.", remedy="There is nothing to commit.")
-        if lost := sorted(touched - {change.path for change in changes}):
-            raise Conflict(
-                f"A file and a folder of the same name collide; `{lost[0]}` would be lost.",
-                remedy="Delete what is replaced explicitly, or choose another path.",
-            )
+        _check_tree(git, start=start, tree=tree, wanted=wanted)
         return tree
 
     def _push(self, git: _Git, *, ref: str, expected: str | None, commit: str) -> None:
@@ -547,13 +554,35 @@ def _patiently(pauses: Sequence[float], sleep: Callable[[float], None]) -> Itera
         yield
 
 
-def _index_line(git: _Git, change: FileChange, start: str) -> bytes:
-    """One line of ``update-index --index-info``; the content travels by stdin, never through a file or filter."""
-    path = change.path.encode("utf-8", "surrogateescape")
+def _stored(git: _Git, change: FileChange) -> tuple[str, str] | None:
+    """Mode and blob of a new content, which travels by stdin, never through a file or filter."""
     if change.content is None:
-        return b"0 " + b"0" * len(start) + b"\t" + path + b"\0"
+        return None
     blob = git.run("hash-object", "-w", "--no-filters", "--stdin", stdin=change.content).text
-    return f"{change.mode} {blob}\t".encode() + path + b"\0"
+    return change.mode, blob
+
+
+def _index_line(path: str, file: tuple[str, str] | None, start: str) -> bytes:
+    """One line of ``update-index --index-info``."""
+    mode, blob = file or ("0", "0" * len(start))
+    return f"{mode} {blob}\t".encode() + path.encode("utf-8", "surrogateescape") + b"\0"
+
+
+def _check_tree(git: _Git, *, start: str, tree: str, wanted: Mapping[str, tuple[str, str] | None]) -> None:
+    """The tree differs from its start in exactly the wanted way: git drops bad paths and replaced folders silently."""
+    listing = git.run("ls-tree", "-r", "-z", "-l", "--full-tree", tree).output
+    files = {path: (entry.mode, entry.sha) for path, entry in _tree_entries(listing)}
+    if refused := sorted(path for path, file in wanted.items() if files.get(path) != file):
+        raise Refused(f"git does not accept the path `{refused[0]!r}`.", remedy="Choose another name.")
+    changed = git.run("diff-tree", "-r", "-z", "--no-renames", "--name-only", start, tree).output
+    touched = {_path(name) for name in changed.split(b"\0") if name}
+    if not touched:
+        raise Conflict("The changes leave every file as it is.", remedy="There is nothing to commit.")
+    if lost := sorted(touched - wanted.keys()):
+        raise Conflict(
+            f"A file and a folder of the same name collide; `{lost[0]}` would be lost.",
+            remedy="Delete what is replaced explicitly, or choose another path.",
+        )
 
 
 def _tree_entries(listing: bytes) -> Iterator[tuple[str, TreeEntry]]:

@@ -784,6 +784,7 @@ def trailers(message: str) -> dict[str, str]:
     return found
 
 
+# What GitHub adds to these one day is neither a success nor a failure.
 _CONCLUSIONS: Mapping[str, Literal["success", "failure", "neutral", "pending"]] = {
     "success": "success",
     "failure": "failure",
@@ -807,7 +808,7 @@ def _check_run(data: Mapping[str, Any]) -> CheckResult:
     return CheckResult(
         id=f"check-run-{data['id']}",
         name=data["name"],
-        conclusion=_CONCLUSIONS[data["conclusion"]] if is_complete else "pending",
+        conclusion=_CONCLUSIONS.get(data["conclusion"], "neutral") if is_complete else "pending",
         summary="\n\n".join(text for text in texts if text)[:SUMMARY_LIMIT],
         url=data.get("html_url") or data.get("details_url") or "",
         completed=_time(data.get("completed_at")) if is_complete else "",
@@ -815,7 +816,7 @@ def _check_run(data: Mapping[str, Any]) -> CheckResult:
 
 
 def _status(data: Mapping[str, Any]) -> CheckResult:
-    conclusion = _CONCLUSIONS[data["state"]]
+    conclusion = _CONCLUSIONS.get(data["state"], "neutral")
     return CheckResult(
         id=f"status-{data['id']}",
         name=data["context"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping
@@ -500,12 +501,11 @@ def test_a_file_never_swallows_a_folder(origin: Origin, publisher: GitPublisher)
     "path", [".git/config", "a/../../b", "/etc/x", "x/.GIT/hooks/post-commit", "git~1/x"]
 )
 def test_dangerous_paths_are_refused_by_git_too(origin: Origin, publisher: GitPublisher, path: str) -> None:
-    """The last line of defence is git's own: such a path never enters a tree."""
+    """The last line of defence is git's own: such a path never enters a tree, and never goes missing silently."""
     start = origin.commit({"a.txt": b"1\n"})
-    with pytest.raises((Conflict, Refused)):
-        publisher.publish(
-            branch="b", start=start, expected=None, changes=[FileChange(path=path, content=b"x")], message="m"
-        )
+    changes = [FileChange(path="a.txt", content=b"2\n"), FileChange(path=path, content=b"x")]
+    with pytest.raises(Refused):
+        publisher.publish(branch="b", start=start, expected=None, changes=changes, message="m")
     assert origin.head("b") is None
 
 
@@ -610,6 +610,22 @@ class Watcher:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def test_a_server_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A conversation has a deadline; then git and its helpers are ended."""
+    monkeypatch.setattr("runner.adapters.git.FETCH_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/o/r"
+        with pytest.raises(Unavailable, match="in time"):
+            fetch_commits(url, None, ["1" * 40], tmp_path / "repo", pauses=())
+
+
+def test_a_machine_without_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without git there is a clear text instead of a traceback."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="not installed"):
+        fetch_commits("https://example.org/o/r", None, ["1" * 40], tmp_path / "repo")
 
 
 @pytest.mark.parametrize(
