@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from runner.adapters.adf.limits import Node
+from runner.adapters.adf.nodes import paragraph, text, tidy
 
 _LISTS = {"bulletList", "orderedList"}
 _SIMPLE = {"paragraph", "codeBlock", *_LISTS}
@@ -31,16 +32,6 @@ def fit(container: str, blocks: Iterable[Node]) -> list[Node]:
     return fitting if fitting or container == "doc" else [paragraph([])]
 
 
-def paragraph(content: list[Node]) -> Node:
-    """A paragraph node."""
-    return {"type": "paragraph", "content": content}
-
-
-def text(value: str, *marks: Node) -> Node:
-    """A text node; ``value`` must not be empty."""
-    return {"type": "text", "text": value, "marks": list(marks)} if marks else {"type": "text", "text": value}
-
-
 def bullets_of(tasks: Node) -> Node:
     """A task list as a bullet list that spells out the boxes."""
     items: list[Node] = []
@@ -56,10 +47,7 @@ def bullets_of(tasks: Node) -> Node:
 
 def boxed(content: list[Node], *, is_done: bool) -> Node:
     """A paragraph that begins with a task's box as text."""
-    box = "[x]" if is_done else "[ ]"
-    if content and content[0]["type"] == "text" and "marks" not in content[0]:
-        return paragraph([text(f"{box} {content[0]['text']}"), *content[1:]])
-    return paragraph([text(f"{box} " if content else box), *content])
+    return paragraph(tidy([text("[x] " if is_done else "[ ] "), *content]))
 
 
 def _item(content: list[Node]) -> Node:
@@ -91,7 +79,7 @@ def _inner(container: str, block: Node) -> list[Node]:
 
 
 def _strong(content: list[Node]) -> list[Node]:
-    return [_bold(node) if node["type"] == "text" else node for node in content]
+    return tidy([_bold(node) if node["type"] == "text" else node for node in content])
 
 
 def _bold(node: Node) -> Node:
@@ -108,5 +96,5 @@ def _rows_as_lines(table: Node) -> list[Node]:
         for cell in row["content"]:
             content += [text(" | ")] if content else []
             content += cell["content"][0]["content"]
-        lines.append(paragraph(content))
+        lines.append(paragraph(tidy(content)))
     return lines

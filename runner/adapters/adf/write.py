@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -28,7 +29,8 @@ from runner.adapters.adf.limits import (
     children,
     utf16_length,
 )
-from runner.adapters.adf.nesting import fit, paragraph, text
+from runner.adapters.adf.nesting import fit
+from runner.adapters.adf.nodes import paragraph, text, tidy
 
 QUIET = (
     {"type": "subsup", "attrs": {"type": "sub"}},
@@ -53,10 +55,10 @@ def compose(markdown: str, *, collapsed: Sequence[tuple[str, str]] = (), last_li
     return document
 
 
-def quiet_line(text: str) -> Node:
+def quiet_line(words: str) -> Node:
     """A paragraph in small grey type on one line: the carrier of a machine's marker."""
-    line = one_line(text)
-    return paragraph([nesting.text(line, *(dict(mark) for mark in QUIET))] if line else [])
+    line = one_line(words)
+    return paragraph([text(line, *(deepcopy(mark) for mark in QUIET))] if line else [])
 
 
 def collapsed(title: str, code_text: str, language: str = "json") -> Node:
@@ -163,7 +165,7 @@ def _expand(title: str, nodes: list[Node]) -> Node:
 def _heading(frame: _Frame) -> list[Node]:
     content = [text(" ") if node["type"] == "hardBreak" else node for node in frame.inline]
     level = int(frame.token.tag[1:])
-    return [{"type": "heading", "attrs": {"level": level}, "content": _tidy(content)}] if content else []
+    return [{"type": "heading", "attrs": {"level": level}, "content": tidy(content)}] if content else []
 
 
 def _quote(frame: _Frame) -> list[Node]:
@@ -233,7 +235,7 @@ _MARKS = {"strong": "strong", "em": "em", "s": "strike"}
 
 def inline_nodes(tokens: Sequence[Token]) -> list[Node]:
     """Inline nodes of one paragraph: no empty text, no blank edges, equal neighbours joined."""
-    return _tidy(_Inline().nodes(tokens))
+    return tidy(_Inline().nodes(tokens))
 
 
 class _Inline:
@@ -333,69 +335,3 @@ def _alt_words(token: Token) -> list[str]:
         elif child.type == "status":
             words.append(child.meta["text"])
     return words
-
-
-def _tidy(nodes: list[Node]) -> list[Node]:
-    """The same words with as few nodes as possible, and whitespace only where Markdown can hold it.
-
-    Lines neither begin nor end with it, and neither does emphasis.
-    """
-    joined = _joined(nodes)
-    forward = _bare_starts(_strip_starts(joined, str.lstrip), str.lstrip)
-    backward = _bare_starts(_strip_starts(forward[::-1], str.rstrip), str.rstrip)
-    return _joined(backward[::-1])
-
-
-def _joined(nodes: list[Node]) -> list[Node]:
-    joined: list[Node] = []
-    for node in nodes:
-        if joined and _is_same_text(joined[-1], node):
-            joined[-1] = joined[-1] | {"text": joined[-1]["text"] + node["text"]}
-        else:
-            joined.append(node)
-    return joined
-
-
-def _bare_starts(nodes: list[Node], strip: Callable[[str], str]) -> list[Node]:
-    """Nodes whose emphasis begins with a visible character; ``strip`` says from which side they are seen."""
-    bared: list[Node] = []
-    around: set[str] = set()
-    for node in nodes:
-        marks = node.get("marks", [])
-        own = {mark["type"] for mark in marks} & set(_MARKS.values())
-        words = strip(node.get("text", ""))
-        if own <= around or words == node["text"]:
-            bared.append(node)
-            around = own
-            continue
-        blank = node["text"][: -len(words)] if strip is str.lstrip and words else node["text"][len(words) :]
-        bared.append(text(blank, *(mark for mark in marks if mark["type"] not in own - around)))
-        bared += [node | {"text": words}] if words else []
-        around = own if words else own & around
-    return bared
-
-
-def _is_same_text(one: Node, other: Node) -> bool:
-    return one["type"] == other["type"] == "text" and one.get("marks") == other.get("marks")
-
-
-def _strip_starts(nodes: list[Node], strip: Callable[[str], str]) -> list[Node]:
-    """Nodes without whitespace after the beginning and after each break, nor breaks at the beginning."""
-    kept: list[Node] = []
-    is_start = True
-    for node in nodes:
-        if node["type"] == "hardBreak":
-            kept += [node] if kept else []
-            is_start = True
-        elif is_start and node["type"] == "text" and not _is_code(node):
-            stripped = strip(node["text"])
-            kept += [node | {"text": stripped}] if stripped else []
-            is_start = not stripped
-        else:
-            kept.append(node)
-            is_start = False
-    return kept
-
-
-def _is_code(node: Node) -> bool:
-    return any(mark["type"] == "code" for mark in node.get("marks", []))
