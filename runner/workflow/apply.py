@@ -46,7 +46,7 @@ class Applier:
     """
 
     tickets: Tickets
-    forge: Forge
+    forge: Forge | None
     publisher: Publisher | None
     policy: Policy
     snapshot: Snapshot
@@ -107,6 +107,12 @@ class Applier:
                 if is_true():
                     return
             send()
+
+    @property
+    def _github(self) -> Forge:
+        if self.forge is None:
+            raise ConfigError("This stage has no token for GitHub.", remedy="Run the stage `publish`.")
+        return self.forge
 
     def _mask(self, text: str) -> str:
         return self.redactor.mask(text)
@@ -304,7 +310,7 @@ class Applier:
         self._write(
             f"open pull request {effect.head} to {effect.base}",
             lambda: opened.append(
-                self.forge.create_pull_request(
+                self._github.create_pull_request(
                     head=effect.head,
                     base=effect.base,
                     title=self._mask(effect.title),
@@ -314,7 +320,7 @@ class Applier:
             ),
             lambda: any(
                 one.is_ours and one.state == "open"
-                for one in self.forge.pull_requests(head=effect.head, detailed=False)
+                for one in self._github.pull_requests(head=effect.head, detailed=False)
             ),
         )
         if opened:
@@ -325,12 +331,12 @@ class Applier:
         refused_draft = effect.draft and not pull_request.is_draft
         labels = (*effect.labels, "draft") if refused_draft else effect.labels
         if labels:
-            self._write("label pull request", lambda: self.forge.add_labels(pull_request.number, labels))
+            self._write("label pull request", lambda: self._github.add_labels(pull_request.number, labels))
         if effect.reviewers:
             refused: list[str] = []
             self._write(
                 "request review",
-                lambda: refused.extend(self.forge.request_reviewers(pull_request.number, effect.reviewers)),
+                lambda: refused.extend(self._github.request_reviewers(pull_request.number, effect.reviewers)),
             )
             if refused:
                 self.log(f"GitHub does not accept as reviewers: {', '.join(refused)}")
@@ -353,7 +359,7 @@ class Applier:
             return
         self._write(
             f"edit pull request #{effect.number}",
-            lambda: self.forge.update_pull_request(effect.number, title=title, body=body, base=base),
+            lambda: self._github.update_pull_request(effect.number, title=title, body=body, base=base),
         )
 
     def _set_draft(self, effect: SetDraft) -> None:
@@ -363,7 +369,7 @@ class Applier:
         try:
             self._write(
                 f"pull request #{effect.number} {'is a draft' if effect.draft else 'is ready'}",
-                lambda: self.forge.set_draft(now, draft=effect.draft),
+                lambda: self._github.set_draft(now, draft=effect.draft),
             )
         except Conflict as exc:
             if not effect.draft:
@@ -377,7 +383,7 @@ class Applier:
         try:
             self._write(
                 f"merge the base into pull request #{effect.number}",
-                lambda: self.forge.update_branch(effect.number, expected_head=effect.expected_head),
+                lambda: self._github.update_branch(effect.number, expected_head=effect.expected_head),
             )
         except Conflict as exc:
             if "no new commits" in exc.detail.casefold() or "no new commits" in exc.summary.casefold():
@@ -398,12 +404,12 @@ class Applier:
         body = f"{self._mask(effect.body)}\n\n{token}"
         self._write(
             f"answer in pull request #{effect.number}",
-            lambda: self.forge.reply(pull_request, effect.thread_id, body),
+            lambda: self._github.reply(pull_request, effect.thread_id, body),
             lambda: self._thread_holds(pull_request.head, effect.thread_id, token),
         )
 
     def _thread_holds(self, head: str, thread_id: str, token: str) -> bool:
-        newest = self.forge.pull_requests(head=head, detailed=True)[-1]
+        newest = self._github.pull_requests(head=head, detailed=True)[-1]
         threads = [thread for thread in newest.threads if thread.id == thread_id]
         return any(token in comment.body for thread in threads for comment in thread.comments)
 
@@ -415,10 +421,10 @@ class Applier:
         body = f"{self._mask(effect.body)}\n\n{token}"
         self._write(
             f"comment on pull request #{effect.number}",
-            lambda: self.forge.comment(effect.number, body),
+            lambda: self._github.comment(effect.number, body),
             lambda: any(
                 token in one.body
-                for one in self.forge.pull_requests(head=pull_request.head, detailed=True)[-1].comments
+                for one in self._github.pull_requests(head=pull_request.head, detailed=True)[-1].comments
             ),
         )
 
@@ -426,7 +432,7 @@ class Applier:
         """Wake another ticket. Counted apart from writes; a lost one is the sweep's to repeat."""
         self.log(f"dispatch {effect.key}")
         try:
-            self.forge.dispatch(
+            self._github.dispatch(
                 {"issue_key": effect.key, "phase": effect.phase, "event_id": f"runner-{effect.key}"}
             )
         except Ambiguous:

@@ -1,0 +1,460 @@
+"""The command line: build what a stage needs, run it, catch once, report, exit.
+
+Every stage is a process of its own with only its own secrets; they meet in ``work.json`` and ``result.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner import __version__
+from runner.errors import ConfigError, RunnerError
+
+if TYPE_CHECKING:
+    from runner.core.handover import Result, WorkFile
+    from runner.core.report import End
+    from runner.ports import Console
+    from runner.settings import Settings
+    from runner.workflow.event import Event
+
+STAGES = ("gather", "fetch", "think", "publish", "conclude")
+PHASES = ("auto", "plan", "breakdown", "implement", "revise", "complete", "sweep")
+
+_COMMON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR",
+           "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+           "GITHUB_ACTIONS", "GITHUB_API_URL", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID",
+           "GITHUB_RUN_ATTEMPT", "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_WORKFLOW", "RUNNER_TEMP",
+           "AI_RUNNER_CONFIG", "AI_RUNNER_ISSUE_KEY", "AI_RUNNER_PHASE", "AI_RUNNER_DRY_RUN", "AI_RUNNER_PAUSED",
+           "PYTHONDONTWRITEBYTECODE")  # fmt: skip
+_JIRA = ("JIRA_BASE_URL", "JIRA_EMAIL", "JIRA_API_TOKEN", "JIRA_BEARER_TOKEN")
+# What each stage may see; nothing else of our environment reaches it.
+STAGE_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "gather": (*_COMMON, *_JIRA, "GITHUB_TOKEN"),
+    "fetch": (*_COMMON, "GITHUB_TOKEN"),
+    "think": (*_COMMON, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
+    "publish": (*_COMMON, *_JIRA, "GITHUB_TOKEN"),
+    "conclude": (*_COMMON, *_JIRA),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb and exit with its code."""
+    arguments = _parser().parse_args(sys.argv[1:] if argv is None else list(argv))
+    sys.exit(_run_verb(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ai-runner", description="A Jira ticket becomes a reviewed plan, pull requests and Done."
+    )
+    parser.add_argument("--version", action="version", version=f"ai-runner {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    helps = {
+        "run": "all stages in order, each as its own process",
+        "gather": "read, decide, claim; leaves work.json",
+        "fetch": "fetch the exact commits that the work needs",
+        "think": "let the model work; leaves result.json",
+        "publish": "read again, decide with the result, write what is due",
+        "conclude": "tell the ticket about a run that ended without a word",
+        "sweep": "wake every ticket that may wait for a run",
+    }
+    for name, text in helps.items():
+        _add_stage_options(verbs.add_parser(name, help=text, description=text))
+    demo = verbs.add_parser("demo", help="play a whole story on an embedded Jira, GitHub and model")
+    _add_demo_options(demo)
+    return parser
+
+
+def _add_stage_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--event", type=Path, metavar="FILE", help="the event (default: $GITHUB_EVENT_PATH)")
+    parser.add_argument("--issue", metavar="KEY", help="the ticket, instead of an event")
+    parser.add_argument("--phase", choices=PHASES, help="narrow the run to one phase (with --issue)")
+    parser.add_argument("--dry-run", action="store_true", help="decide only: ask nothing and write nothing")
+    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="where the stages meet")
+    parser.add_argument("--json", action="store_true", help="print the end of the run as one JSON object")
+
+
+def _add_demo_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--provider", choices=("anthropic", "openai"), default="anthropic")
+    parser.add_argument(
+        "--via", choices=("process", "act"), default="process", help="how each dispatch is executed"
+    )
+    parser.add_argument(
+        "--twice", action="store_true", help="repeat every run at once; the second writes nothing"
+    )
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep everything the demo made in this folder"
+    )
+    parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write every REST exchange to this file")
+
+
+def _run_verb(arguments: argparse.Namespace) -> int:
+    if arguments.verb == "demo":
+        from runner.sandbox.demo import demo_verb
+
+        return demo_verb(arguments)
+    from runner.adapters.console import open_console
+    from runner.core.redact import Redactor
+    from runner.settings import Settings
+
+    environ = dict(os.environ)
+    try:
+        settings = Settings.from_environ(environ)
+    except ConfigError as exc:
+        in_actions = environ.get("GITHUB_ACTIONS") == "true"
+        return _report_error(open_console(in_actions=in_actions), exc, key="")
+    console = open_console(
+        in_actions=settings.in_actions,
+        output_path=settings.output_path,
+        summary_path=settings.summary_path,
+        redactor=Redactor(settings.secrets),
+    )
+    for secret in settings.secrets:
+        console.mask(secret)
+    return _Verb(arguments, settings, console, environ).run()
+
+
+class _Verb:
+    """One verb with its settings: the one place that catches."""
+
+    def __init__(
+        self, arguments: argparse.Namespace, settings: Settings, console: Console, environ: Mapping[str, str]
+    ) -> None:
+        self.arguments = arguments
+        self.settings = settings
+        self.console = console
+        self.environ = environ
+        self.key = ""
+
+    def run(self) -> int:
+        try:
+            event = self._event()
+            self.key = event.issue_key or ""
+            for notice in event.notices:
+                self.console.annotate("notice", "ai-runner", notice)
+            return self._dispatch(event)
+        except RunnerError as exc:
+            return self._failed(exc)
+        except Exception as exc:  # the last resort: a bug must end in a text, an annotation and exit code 1
+            self._log_traceback(exc)
+            return self._failed(None)
+
+    def _dispatch(self, event: Event) -> int:
+        verb = self.arguments.verb
+        if event.nothing is not None and verb != "run":
+            return self._finish(self._end_of_nothing(event.nothing))
+        if verb == "run":
+            return self._all_stages(event)
+        if verb == "sweep" or (event.is_sweep and verb in ("gather", "publish")):
+            return self._sweep(event) if verb != "gather" else self._sweep_later()
+        stages = {
+            "gather": self._gather,
+            "fetch": self._fetch,
+            "think": self._think,
+            "publish": self._publish,
+            "conclude": self._conclude,
+        }
+        return stages[verb](event)
+
+    # --- the event and the files ------------------------------------------------------------------------
+
+    def _event(self) -> Event:
+        from runner.workflow.event import event_of, parse_event
+
+        arguments, settings = self.arguments, self.settings
+        if arguments.verb == "sweep":
+            return event_of(phase="sweep")
+        if arguments.issue is not None:
+            return event_of(
+                issue_key=arguments.issue, phase=arguments.phase or "auto", dry_run=arguments.dry_run
+            )
+        if settings.issue_key or settings.phase == "sweep":
+            return event_of(
+                issue_key=settings.issue_key, phase=settings.phase or "auto", dry_run=settings.dry_run
+            )
+        path = arguments.event or settings.event_path
+        if path is None:
+            raise ConfigError("No ticket was named.", remedy="Give `--issue KEY`, or `--event FILE`.")
+        try:
+            data = path.read_bytes()
+        except OSError as exc:
+            raise ConfigError(
+                f"The event file `{path.name}` cannot be read.", remedy="Check `--event`."
+            ) from exc
+        return parse_event(data, settings.event_name or "repository_dispatch")
+
+    @property
+    def work_dir(self) -> Path:
+        """Where the stages meet; made on first use."""
+        chosen: Path | None = self.arguments.work_dir
+        if chosen is None and self.settings.runner_temp is not None:
+            chosen = self.settings.runner_temp / "ai-runner-work"
+        if chosen is None:
+            chosen = Path(tempfile.mkdtemp(prefix="ai-runner-"))
+            self.arguments.work_dir = chosen
+        chosen.mkdir(parents=True, exist_ok=True)
+        return chosen
+
+    def _work_file(self) -> WorkFile:
+        from runner.core.handover import WorkFile, read_file
+
+        return read_file(self.work_dir / "work.json", WorkFile)
+
+    def _is_dry(self, event: Event) -> bool:
+        return bool(self.arguments.dry_run or event.dry_run or self.settings.dry_run)
+
+    # --- stages -----------------------------------------------------------------------------------------
+
+    def _gather(self, event: Event) -> int:
+        from runner import composition
+        from runner.core.handover import write_file
+        from runner.workflow.stages import gather_stage
+
+        self._forget_earlier_run()
+        run = composition.new_run_id(self.settings)
+        stage = composition.open_desk(
+            self.settings, event, self.console, run=run, work_dir=self.work_dir, publishes=False
+        )
+        try:
+            with _telling(self, stage.desk):
+                file, end = gather_stage(stage.desk, dry_run=self._is_dry(event))
+        finally:
+            stage.close()
+        write_file(self.work_dir / "work.json", file)
+        self.console.output("work", file.verdict)
+        provider = getattr(file.policy.models, file.work.phase.value).choice.provider if file.work else ""
+        self.console.output("provider", provider)
+        (self.work_dir / "gather.json").write_text(end.model_dump_json(), encoding="utf-8")
+        return self._finish(end) if file.verdict == "none" else 0
+
+    def _forget_earlier_run(self) -> None:
+        for name in ("work.json", "result.json", "gather.json", "end.json"):
+            (self.work_dir / name).unlink(missing_ok=True)
+
+    def _fetch(self, event: Event) -> int:
+        from runner import composition
+
+        file = self._work_file()
+        if file.work is None:
+            raise ConfigError(
+                "This run needs no checkout.", remedy="Run `fetch` only after `gather` asked for a model."
+            )
+        composition.fetch(self.settings, self.work_dir, file.commits, file.work.start)
+        return 0
+
+    def _think(self, event: Event) -> int:
+        from runner.workflow.thinking import think_stage
+
+        return think_stage(
+            self._work_file(), settings=self.settings, work_dir=self.work_dir, console=self.console
+        )
+
+    def _publish(self, event: Event) -> int:
+        from runner import composition
+        from runner.workflow.stages import publish_stage
+
+        file = self._work_file()
+        stage = composition.open_desk(
+            self.settings, event, self.console, run=file.run, work_dir=self.work_dir, publishes=True
+        )
+        try:
+            with _telling(self, stage.desk):
+                end = publish_stage(stage.desk, file, self._result())
+        finally:
+            stage.close()
+        return self._finish(end)
+
+    def _result(self) -> Result | None:
+        from runner.core.handover import Result, read_file
+
+        path = self.work_dir / "result.json"
+        return read_file(path, Result) if path.exists() else None
+
+    def _conclude(self, event: Event) -> int:
+        from runner import composition
+        from runner.workflow.conclude import conclude_stage
+
+        if (self.work_dir / "end.json").exists():
+            return 0
+        client, tickets = composition.open_tickets(self.settings)
+        try:
+            file = self._work_file() if (self.work_dir / "work.json").exists() else None
+            end = conclude_stage(
+                tickets,
+                key=self.key,
+                file=file,
+                run_url=self.settings.run_url or "",
+                repository=self.settings.github_repository or "",
+                stages=self.settings.stages,
+                now=composition.now(),
+                log=self.console.log,
+            )
+        finally:
+            client.close()
+        return self._finish(end)
+
+    def _sweep(self, event: Event) -> int:
+        from runner import composition
+        from runner.workflow.stages import sweep_stage
+
+        run = composition.new_run_id(self.settings)
+        stage = composition.open_desk(
+            self.settings, event, self.console, run=run, work_dir=self.work_dir, publishes=False
+        )
+        try:
+            return self._finish(sweep_stage(stage.desk))
+        finally:
+            stage.close()
+
+    def _sweep_later(self) -> int:
+        """In the action, the stage that may write does the sweep."""
+        from runner.core.handover import WorkFile, write_file
+
+        self._forget_earlier_run()
+        file = WorkFile(run="sweep", snapshot="", key="", verdict="publish", phase="sweep", reason="sweep")
+        write_file(self.work_dir / "work.json", file)
+        self.console.output("work", "publish")
+        self.console.output("provider", "")
+        return 0
+
+    # --- all stages -------------------------------------------------------------------------------------
+
+    def _all_stages(self, event: Event) -> int:
+        from runner.core.report import End
+
+        if event.nothing is not None:
+            return self._finish(self._end_of_nothing(event.nothing))
+        code = self._child("gather")
+        verdict = self._work_file().verdict if (self.work_dir / "work.json").exists() else "none"
+        if code == 0 and verdict == "model":
+            code = self._child("fetch")
+            if code == 0:
+                # A failed `think` is told by `publish`, which finds no result.
+                self._child("think")
+                code = self._child("publish")
+        elif code == 0 and verdict == "publish":
+            code = self._child("publish")
+        if not (self.work_dir / "end.json").exists():
+            self._child("conclude")
+        path = self.work_dir / "end.json"
+        end = End.model_validate_json(path.read_bytes()) if path.exists() else None
+        if end is not None and self.arguments.json:
+            print(json.dumps(self._with_claim(end).model_dump(mode="json")))
+        return code
+
+    def _with_claim(self, end: End) -> End:
+        """The end with the writes of the claim, which another process made."""
+        from runner.core.report import End
+
+        path = self.work_dir / "gather.json"
+        if not path.exists() or self._work_file().verdict == "none":
+            return end
+        claimed = End.model_validate_json(path.read_bytes())
+        return end.model_copy(update={"writes": end.writes + claimed.writes})
+
+    def _child(self, stage: str) -> int:
+        """One stage as a process that sees only its own variables."""
+        arguments = self.arguments
+        command = [sys.executable, "-I", "-m", "runner", stage, "--work-dir", str(self.work_dir)]
+        if arguments.event is not None:
+            command += ["--event", str(arguments.event)]
+        if arguments.issue is not None:
+            command += ["--issue", arguments.issue]
+        if arguments.phase is not None:
+            command += ["--phase", arguments.phase]
+        if arguments.dry_run:
+            command.append("--dry-run")
+        wanted = STAGE_VARIABLES[stage]
+        environ = {name: value for name, value in self.environ.items() if name in wanted}
+        return subprocess.run(command, env=environ, check=False, stdin=subprocess.DEVNULL).returncode
+
+    # --- ends -------------------------------------------------------------------------------------------
+
+    def _end_of_nothing(self, reason: str) -> End:
+        from runner.core.report import End
+
+        self.console.output("work", "none")
+        return End(key=self.key, reason=reason)
+
+    def _finish(self, end: End) -> int:
+        from runner.core.report import report
+
+        (self.work_dir / "end.json").write_text(end.model_dump_json(), encoding="utf-8")
+        told = report(end)
+        self.console.annotate(told.level, told.title, told.message)
+        self.console.summary(told.summary)
+        for name, value in end.outputs().items():
+            self.console.output(name, value)
+        if self.arguments.json:
+            print(end.model_dump_json())
+        return end.exit_code
+
+    def _failed(self, error: RunnerError | None) -> int:
+        return _report_error(self.console, error, key=self.key)
+
+    def _log_traceback(self, exc: BaseException) -> None:
+        self.console.log("".join(traceback.format_exception(exc)))
+
+    def told(self, end: End, error: RunnerError | None) -> int:
+        """An error that the ticket was told about: the end is reported like any other."""
+        if error is not None and error.detail:
+            self.console.log(error.detail)
+        return self._finish(end)
+
+
+class _telling:  # noqa: N801 - reads as a statement: `with _telling(...)`
+    """Tell the ticket about whatever ends the block, then exit with the code of that end."""
+
+    def __init__(self, verb: _Verb, desk: object) -> None:
+        self.verb = verb
+        self.desk = desk
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
+        from runner.core.phases import Phase
+        from runner.workflow.stages import Desk, tell
+
+        if (
+            exc is None
+            or not isinstance(exc, Exception)
+            or not isinstance(self.desk, Desk)
+            or not self.desk.key
+        ):
+            return
+        error = exc if isinstance(exc, RunnerError) else None
+        if error is None:
+            self.verb._log_traceback(exc)
+        path = self.verb.work_dir / "work.json"
+        file = self.verb._work_file() if path.exists() else None
+        phase = Phase(file.phase) if file is not None and file.phase in set(Phase) else None
+        try:
+            end = tell(self.desk, error, phase)
+        except RunnerError as second:
+            self.verb.console.log(f"The ticket could not be told: {second.summary} {second.detail}")
+            raise SystemExit(_report_error(self.verb.console, error or second, key=self.verb.key)) from exc
+        raise SystemExit(self.verb.told(end, error)) from exc
+
+
+def _report_error(console: Console, error: RunnerError | None, *, key: str) -> int:
+    from runner.core.report import report_error
+
+    told = report_error(error, key=key)
+    console.annotate(told.level, told.title, told.message)
+    console.summary(told.summary)
+    console.output("outcome", "failed")
+    console.output("reason", told.message)
+    if error is not None and error.detail:
+        console.log(error.detail)
+    return error.exit_code if error is not None else 1

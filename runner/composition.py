@@ -1,0 +1,188 @@
+"""The composition root: adapters built from settings, for the stage that is about to run and nothing else.
+
+Heavy modules are imported inside: starting the runner imports neither an SDK nor an HTTP client.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.core.handover import Work
+from runner.core.model import iso
+from runner.core.policy import Policy
+from runner.core.redact import Redactor
+from runner.core.work import FileChange
+from runner.errors import ConfigError, Refused
+from runner.settings import Settings
+
+if TYPE_CHECKING:
+    from runner.adapters.git import GitPublisher
+    from runner.adapters.http import HttpClient
+    from runner.adapters.jira import JiraTickets
+    from runner.ports import Console
+    from runner.workflow.event import Event
+    from runner.workflow.stages import Desk
+
+MAX_CHANGE_BYTES = 2 * 1024 * 1024
+
+
+def now() -> str:
+    """This moment as the records keep it."""
+    return iso(datetime.now(UTC))
+
+
+def new_run_id(settings: Settings) -> str:
+    """What markers and commits call this run: GitHub's id and attempt, or a random name for a local run."""
+    return f"{settings.run_id}.{settings.run_attempt}" if settings.run_id else f"local-{secrets.token_hex(4)}"
+
+
+def jira_client(settings: Settings) -> HttpClient:
+    """The HTTP client for Jira."""
+    from runner import __version__
+    from runner.adapters.http import HttpClient, basic, bearer
+
+    settings.require("jira")
+    if settings.jira_bearer_token is not None:
+        auth = bearer(settings.jira_bearer_token.get_secret_value())
+    else:
+        token = settings.jira_api_token.get_secret_value() if settings.jira_api_token is not None else ""
+        auth = basic(settings.jira_email or "", token)
+    return HttpClient(
+        settings.jira_base_url or "", service="Jira", auth=auth, user_agent=f"ai-runner/{__version__}"
+    )
+
+
+def github_client(settings: Settings) -> HttpClient:
+    """The HTTP client for GitHub."""
+    from runner import __version__
+    from runner.adapters.http import HttpClient, bearer
+
+    settings.require("github")
+    token = settings.github_token.get_secret_value() if settings.github_token is not None else ""
+    return HttpClient(
+        settings.github_api_url, service="GitHub", auth=bearer(token), user_agent=f"ai-runner/{__version__}"
+    )
+
+
+def jira_url(settings: Settings) -> str:
+    """Where people open tickets; unknown behind the gateway for scoped tokens."""
+    base = settings.jira_base_url or ""
+    return "" if "/ex/jira/" in base else base
+
+
+@dataclass(kw_only=True)
+class Stage:
+    """A desk with what must be closed after it."""
+
+    desk: Desk
+    close: Callable[[], None]
+
+
+def open_desk(
+    settings: Settings, event: Event, console: Console, *, run: str, work_dir: Path, publishes: bool
+) -> Stage:
+    """Build what ``gather``, ``publish`` and ``sweep`` work with."""
+    from runner.adapters.github import GitHubForge
+    from runner.adapters.jira import JiraTickets
+    from runner.workflow.stages import Desk
+
+    jira, github = jira_client(settings), github_client(settings)
+    publisher = _publisher(settings, work_dir) if publishes else None
+
+    def writes() -> int:
+        return jira.writes + github.writes + (publisher.pushes if publisher is not None else 0)
+
+    desk = Desk(
+        key=event.issue_key or "",
+        run=run,
+        run_url=settings.run_url or "",
+        jira_url=jira_url(settings),
+        config_path=settings.config_path,
+        tickets=JiraTickets(jira),
+        forge=GitHubForge(github, repository=settings.github_repository or ""),
+        console=console,
+        redactor=Redactor(settings.secrets),
+        now=now,
+        sleep=time.sleep,
+        writes=writes,
+        expected_phase=event.phase,
+        by_person=event.given_by_person,
+        publisher=publisher,
+        guard=_guard(publisher) if publisher is not None else None,
+    )
+
+    def close() -> None:
+        jira.close()
+        github.close()
+        if publisher is not None:
+            publisher.close()
+
+    return Stage(desk=desk, close=close)
+
+
+def open_tickets(settings: Settings) -> tuple[HttpClient, JiraTickets]:
+    """Jira alone, for ``conclude``."""
+    from runner.adapters.jira import JiraTickets
+
+    client = jira_client(settings)
+    return client, JiraTickets(client)
+
+
+def _publisher(settings: Settings, work_dir: Path) -> GitPublisher:
+    from runner.adapters.git import GitPublisher
+
+    settings.require("github")
+    token = settings.github_token.get_secret_value() if settings.github_token is not None else None
+    folder = work_dir / "publish"
+    folder.mkdir(parents=True, exist_ok=True)
+    return GitPublisher(settings.git_url or "", token, folder)
+
+
+def _guard(publisher: GitPublisher) -> Callable[[Work, Sequence[FileChange], Policy], None]:
+    """The publisher's own judgement over changes, whatever stage they came from."""
+    from runner.core.changes import guard
+
+    def check(work: Work, changes: Sequence[FileChange], policy: Policy) -> None:
+        if not changes:
+            return
+        base = publisher.base(work.start, [change.path for change in changes])
+        found = guard(
+            changes,
+            base_tree=base.modes,
+            base_contents=base.contents,
+            allowed=policy.paths.allowed,
+            protected=policy.paths.protected,
+            max_files=policy.caps.files,
+            max_lines=policy.caps.changed_lines,
+            max_bytes=MAX_CHANGE_BYTES,
+        )
+        if found:
+            reasons = "; ".join(
+                f"`{one.path}`: {one.reason}" if one.path else one.reason for one in found[:10]
+            )
+            raise Refused(
+                f"The changes may not be published: {reasons}.",
+                remedy="Nothing was pushed. Make the change by hand, or widen `paths` or `caps` in the configuration.",
+            )
+
+    return check
+
+
+def fetch(settings: Settings, work_dir: Path, shas: Sequence[str], start: str) -> Path:
+    """Fetch exactly these commits and check one out; the credential ends with the child that used it."""
+    from runner.adapters.git import checkout, fetch_commits
+
+    settings.require("github")
+    token = settings.github_token.get_secret_value() if settings.github_token is not None else None
+    into = work_dir / "checkout"
+    if not shas:
+        raise ConfigError("There is no commit to work on.", remedy="The repository needs a first commit.")
+    fetch_commits(settings.git_url or "", token, shas, into)
+    checkout(into, start)
+    return into
