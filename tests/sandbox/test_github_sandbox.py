@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 import requests
 
 from runner.sandbox.github import AnswerLost, GitHubEvent, GitHubSandbox, TickingClock, git_environment
+from runner.sandbox.github.routing import ROUTES
 from runner.sandbox.github.state import Level
 from runner.sandbox.reviewers import Reviewer
 from runner.sandbox.server import Recorder
-from tests.contracts import violations
+from tests.contracts import checker, load, violations
 
 ALL = ("contents", "pull-requests", "issues", "checks", "statuses", "actions")
 FILES = {
@@ -25,6 +27,15 @@ FILES = {
     "run.sh": b"#!/bin/sh\n",
 }
 WORKFLOW = b"on:\n  workflow_dispatch:\n    inputs:\n      issue_key: {required: true}\njobs: {}\n"
+
+
+def complete_violations(recorder: Recorder) -> list[str]:
+    """What the contract says against the exchanges; answers must have all required members too."""
+    return [
+        f"{exchange['method']} {exchange['path']} ({exchange['status']}): {message}"
+        for exchange in recorder.exchanges
+        for message in checker().check_exchange(exchange, partial=exchange["status"] >= 400)
+    ]
 
 
 class Client:
@@ -148,7 +159,7 @@ def github(tmp_path: Path, recorder: Recorder) -> Iterator[GitHubSandbox]:
     sandbox.start()
     yield sandbox
     sandbox.stop()
-    assert violations(recorder.exchanges) == []
+    assert complete_violations(recorder) == []
 
 
 @pytest.fixture
@@ -250,15 +261,64 @@ def test_a_bot_is_no_collaborator(bot: Client) -> None:
     assert bot.refused("GET", "collaborators/runner[bot]/permission")[0] == 404
 
 
-def test_api_versions(bot: Client, clone: Clone) -> None:
+def test_api_versions(bot: Client, recorder: Recorder, clone: Clone) -> None:
     """Both current API versions are served; the newer has no merge_commit_sha on pull requests."""
     number = open_pull(bot, clone)
-    newer = bot.get(f"pulls/{number}", X_GitHub_Api_Version="2026-03-10")
     assert "merge_commit_sha" in bot.get(f"pulls/{number}")
+    newer = bot.get(f"pulls/{number}", X_GitHub_Api_Version="2026-03-10")
     assert "merge_commit_sha" not in newer
     assert bot.send("GET", "", X_GitHub_Api_Version="2020-01-01").status_code == 400
-    assert bot.github.recorder
-    bot.github.recorder.exchanges.pop()
+    del recorder.exchanges[-2:]  # the contract document is that of the older version
+
+
+def test_routes_take_what_the_contract_takes() -> None:
+    """Every route exists in the contract, with the same query, and no other body members."""
+    contract = load("github.openapi.json")
+    for one in ROUTES:
+        operation = contract["paths"][one.template][one.method.lower()]
+        assert (one.template, set(one.query)) == (one.template, query_names(contract, operation))
+        assert (one.template, body_names(one.body) - body_names(body_schema(operation))) == (
+            one.template,
+            set(),
+        )
+
+
+@pytest.mark.parametrize("wrong", [7, "", "\x00", "\ud800", "-x", {"x": []}, [None], None, True])
+def test_misfits_are_refused_never_a_crash(
+    github: GitHubSandbox, bot: Client, recorder: Recorder, clone: Clone, wrong: object
+) -> None:
+    """Whatever a member of a body is, the answer is a success or a 4xx, and never a server error."""
+    open_pull(bot, clone)
+    for one in ROUTES:
+        path = re.sub(r"\{\w+\}", "1", one.template.replace("{owner}/{repo}", "acme/till"))
+        bodies = [{name: wrong} for name in body_names(one.body)] + [
+            dict.fromkeys(body_names(one.body), wrong)
+        ]
+        statuses = {bot.send(one.method, path, body or None).status_code for body in bodies}
+        assert (one.template, [one for one in statuses if one >= 500]) == (one.template, [])
+    recorder.exchanges.clear()
+
+
+def query_names(contract: Any, operation: Any) -> set[str]:
+    """The query parameters of an operation."""
+    parameters = contract["components"]["parameters"]
+    found = [
+        parameters[one["$ref"].rsplit("/", 1)[1]] if "$ref" in one else one
+        for one in operation.get("parameters", [])
+    ]
+    return {one["name"] for one in found if one["in"] == "query"}
+
+
+def body_schema(operation: Any) -> Any:
+    """The JSON body of an operation, the first alternative where there are several."""
+    content = operation.get("requestBody", {}).get("content", {})
+    schema = content.get("application/json", {}).get("schema", {})
+    return schema["oneOf"][0] if "oneOf" in schema else schema
+
+
+def body_names(schema: Any) -> set[str]:
+    """The members of a body."""
+    return set((schema or {}).get("properties", {}))
 
 
 # Contents and git data

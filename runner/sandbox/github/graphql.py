@@ -73,9 +73,10 @@ def serve(hub: Hub, request: Request, token: Token | None) -> Response:
             _check(root, selection)
             data[selection.alias] = _field(root, selection)
         except QueryError as error:
+            if error.type is None:  # GitHub finds these before it runs anything, and answers no data at all
+                return json_response({"errors": [{"message": str(error)}]})
             data[selection.alias] = None
-            shown: dict[str, Any] = {"message": str(error), "path": [selection.alias]}
-            errors.append({"type": error.type, **shown} if error.type else shown)
+            errors.append({"type": error.type, "message": str(error), "path": [selection.alias]})
         except ApiError as error:
             data[selection.alias] = None
             kind = {403: "FORBIDDEN", 404: "NOT_FOUND"}.get(error.status, "UNPROCESSABLE")

@@ -280,7 +280,7 @@ class Hub:
         self.emit("push", "", views.push(self, branch, old, new), token)
         for pull in [one for one in self.pulls.values() if one.is_open]:
             if pull.base == branch and new is None:
-                self.close(pull, None, by=None)
+                self.close(pull, token, by=None)
             elif pull.base == branch and new and self._is_contained(pull, old, new):
                 pull.base_sha = old or pull.base_sha
                 self._mark_merged(pull, pull.head_sha, token)
@@ -379,7 +379,7 @@ class Hub:
         open_pulls = (pull for pull in self.pulls.values() if pull.is_open)
         return next((pull for pull in open_pulls if (pull.head, pull.base) == (head, base)), None)
 
-    def close(self, pull: Pull, token: Token | None, *, by: User | None) -> None:
+    def close(self, pull: Pull, token: Token, *, by: User | None) -> None:
         """Close without merging. ``by`` is nobody when the base branch vanished."""
         pull.state, pull.closed_by = "closed", by
         pull.closed_at = pull.updated_at = self.now()

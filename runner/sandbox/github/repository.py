@@ -119,7 +119,9 @@ class BareRepository:
     def try_git(
         self, *arguments: str, stdin: bytes = b"", environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run git in the repository, whatever its exit code."""
+        """Run git in the repository, whatever its exit code; GitError for what no argument can hold."""
+        if any("\0" in argument for argument in arguments):
+            raise GitError("a name contains a NUL character")
         return subprocess.run(
             ["git", *arguments],
             cwd=self.path,

@@ -92,6 +92,15 @@ def _checked_inputs(call: Call, path: str, sha: str) -> dict[str, str]:
 # Workflows and runs
 
 
+@route("GET {repo}/actions/permissions/workflow", ("administration", "read"))
+def get_workflow_permissions(call: Call) -> Answer:
+    """What GITHUB_TOKEN may do by default, and whether it may open pull requests."""
+    return {
+        "default_workflow_permissions": "read",
+        "can_approve_pull_request_reviews": call.hub.allow_actions_pull_requests,
+    }
+
+
 def _workflow_paths(call: Call) -> list[str]:
     head = call.hub.git.branch(call.hub.default_branch)
     listing = call.hub.git.git("ls-tree", "-r", "--name-only", f"{head}", "--", WORKFLOWS) if head else ""
@@ -407,6 +416,7 @@ def _suite(call: Call, checks: list[CheckRun]) -> dict[str, Any]:
         "repository": views.minimal_repository(call.hub),
         "created_at": first.started_at,
         "updated_at": first.completed_at or first.started_at,
+        "head_commit": views.simple_commit(call.hub.git.commit(first.head_sha)),
         "latest_check_runs_count": len(checks),
         "check_runs_url": views.api(call.hub, f"/check-suites/{identity}/check-runs"),
     }

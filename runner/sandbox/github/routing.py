@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,7 @@ class Route:
     """One operation. ``needs`` are alternatives, any of which suffices; empty means anybody."""
 
     method: str
+    template: str
     pattern: re.Pattern[str]
     literal: int
     needs: tuple[Need, ...]
@@ -122,6 +124,7 @@ def route(
         ROUTES.append(
             Route(
                 method=method,
+                template=template,
                 pattern=_pattern(template),
                 literal=len(re.sub(r"\{\w+\}", "", template)),
                 needs=needs,
@@ -194,7 +197,8 @@ def _checked_body(schema: shapes.Schema, request: Request) -> dict[str, Any]:
     if request.mimetype != "application/json":
         raise ApiError(415, "Content-Type must be application/json")
     try:
-        value = request.get_json(force=True)
+        value = json.loads(data)
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except ValueError:
         raise ApiError(400, "Problems parsing JSON") from None
     if not isinstance(value, dict):

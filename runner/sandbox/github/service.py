@@ -23,6 +23,7 @@ from runner.sandbox.github import (
 )
 from runner.sandbox.github.errors import ApiError
 from runner.sandbox.github.hub import Hub
+from runner.sandbox.github.repository import GitError
 from runner.sandbox.github.state import (
     CheckRun,
     Clock,
@@ -199,30 +200,31 @@ class GitHubSandbox(Service):
         for before in self.before:
             if (early := before(request)) is not None:
                 return early
-        response = self._answer(request)
-        for event in self._take_events():
+        response, events = self._answer(request)
+        for event in events:
             for listener in self.listeners:
                 listener(event)
         for after in self.after:
             response = after(request, response) or response
         return response
 
-    def _take_events(self) -> list[GitHubEvent]:
-        with self.hub.lock:
-            events, self.hub.pending = self.hub.pending, []
-        return events
-
-    def _answer(self, request: Request) -> Response:
+    def _answer(self, request: Request) -> tuple[Response, list[GitHubEvent]]:
+        """The answer, and the events that this request and no other caused."""
         if (service := git_http.service_of(request)) is not None:
             return self._answer_git(request, service)
-        try:
-            response = self._answer_api(request)
-        except ApiError as error:
-            response = json_response(error.body(), error.status, error.headers)
+        with self.hub.lock:
+            try:
+                response = self._answer_api(request)
+            except ApiError as error:
+                response = json_response(error.body(), error.status, error.headers)
+            except GitError as error:
+                # Git is the last to check what a request names: paths, dates, objects.
+                response = json_response(ApiError(422, f"Invalid request.\n\n{error}").body(), 422)
+            events, self.hub.pending = self.hub.pending, []
+            response.headers["X-GitHub-Request-Id"] = f"{self.hub.new_id():X}"
         response.headers["X-GitHub-Media-Type"] = "github.v3; format=json"
-        response.headers["X-GitHub-Request-Id"] = f"{self.hub.new_id():X}"
         response.headers.extend({"X-RateLimit-Limit": "5000", "X-RateLimit-Remaining": "4999"})
-        return response
+        return response, events
 
     def _answer_api(self, request: Request) -> Response:
         if not request.headers.get("User-Agent"):
@@ -234,11 +236,10 @@ class GitHubSandbox(Service):
         if version not in VERSIONS:
             raise ApiError(400, f"API version {version!r} is not supported")
         path = re.sub(r"^/api(/v3)?(?=/)", "", request.path)
-        with self.hub.lock:
-            token = self._token(request)
-            if path == "/graphql":
-                return graphql.serve(self.hub, request, token)
-            response = routing.serve(self.hub, request, token, path)
+        token = self._token(request)
+        if path == "/graphql":
+            return graphql.serve(self.hub, request, token)
+        response = routing.serve(self.hub, request, token, path)
         return _unchanged(request, _in_version(response, version))
 
     def _token(self, request: Request) -> Token | None:
@@ -253,33 +254,38 @@ class GitHubSandbox(Service):
 
     # Git
 
-    def _answer_git(self, request: Request, service: str) -> Response:
+    def _answer_git(self, request: Request, service: str) -> tuple[Response, list[GitHubEvent]]:
         hub = self.hub
         header = request.headers.get("Authorization")
         token = hub.tokens.get(_credential(header)) if header else None
-        if token is None and (header or hub.private or service == "git-receive-pack"):
+        is_push = service == "git-receive-pack"
+        if refusal := self._git_refusal(request, token, is_push=is_push, has_credential=header is not None):
+            return refusal, []
+        if request.method == "GET":
+            return self._git.advertise(request, service), []
+        return self._receive(request, token) if is_push and token else (self._git.upload(request), [])
+
+    def _git_refusal(
+        self, request: Request, token: Token | None, *, is_push: bool, has_credential: bool
+    ) -> Response | None:
+        hub = self.hub
+        if token is None and (has_credential or hub.private or is_push):
             realm = {"WWW-Authenticate": 'Basic realm="GitHub"'}
             return Response("Invalid username or token.\n", 401, realm, mimetype="text/plain")
-        if (
-            not self._is_repository(request)
-            or not hub.can_see(token)
-            or not hub.allows(token, ("contents", "read"))
-        ):
+        can_read = hub.can_see(token) and hub.allows(token, ("contents", "read"))
+        if not can_read or not self._is_repository(request):
             return Response("Repository not found.\n", 404, mimetype="text/plain")
-        is_push = service == "git-receive-pack"
         if is_push and token and not hub.allows(token, ("contents", "write")):
             text = f"Permission to {hub.full_name}.git denied to {token.login}.\n"
             return Response(text, 403, mimetype="text/plain")
-        if request.method == "GET":
-            return self._git.advertise(request, service)
-        return self._receive(request, token) if is_push and token else self._git.upload(request)
+        return None
 
     def _is_repository(self, request: Request) -> bool:
         owner, _, rest = request.path.lstrip("/").partition("/")
         name = rest.partition("/")[0].removesuffix(".git")
         return f"{owner}/{name}".lower() == self.hub.full_name.lower()
 
-    def _receive(self, request: Request, token: Token) -> Response:
+    def _receive(self, request: Request, token: Token) -> tuple[Response, list[GitHubEvent]]:
         hub = self.hub
         with hub.lock:
             before = hub.git.refs()
@@ -291,7 +297,8 @@ class GitHubSandbox(Service):
                 if before.get(name) != after.get(name)
             }
             hub.refs_moved(moves, token)
-        return response
+            events, hub.pending = hub.pending, []
+        return response, events
 
 
 def _credential(header: str) -> str:

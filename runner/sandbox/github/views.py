@@ -792,13 +792,14 @@ def workflow_run(hub: Hub, run: WorkflowRun) -> Json:
         "rerun_url": f"{url}/rerun",
         "previous_attempt_url": None,
         "workflow_url": workflow_url,
-        "head_commit": _head_commit(head) if head else None,
+        "head_commit": simple_commit(head) if head else None,
         "repository": minimal_repository(hub),
         "head_repository": minimal_repository(hub),
     }
 
 
-def _head_commit(one: Commit) -> Json:
+def simple_commit(one: Commit) -> Json:
+    """A commit as runs and suites name it."""
     people = {
         "author": {"name": one.author.name, "email": one.author.email},
         "committer": {"name": one.committer.name, "email": one.committer.email},
