@@ -183,7 +183,11 @@ class Forge(Protocol):
         ...
 
     def create_pull_request(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
-        """Open a pull request; a refused draft is opened as a normal one with ``[draft]`` in its title."""
+        """Open a pull request, or return the open one between these branches.
+
+        A refused draft is opened as a normal one with ``[draft]`` in its title, and returned with ``is_draft``
+        false; every later read says true.
+        """
         ...
 
     def update_pull_request(

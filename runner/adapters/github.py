@@ -1,9 +1,10 @@
 """GitHub behind ``ports.Forge``: REST where it can, GraphQL where REST has nothing.
 
 **Drafts.** Some private repositories refuse draft pull requests. There a draft is an ordinary pull request
-whose title begins with ``[draft] ``, and everybody reads it as one: ``PullRequest.is_draft`` holds for either
-kind, ``set_draft`` turns either kind into an ordinary one, and ``update_pull_request`` keeps the prefix when it
-changes the title. Labelling such a pull request is the caller's business.
+whose title begins with ``[draft] ``. It is read like a real one: ``is_draft`` holds for either kind and ``title``
+comes without the prefix; ``set_draft`` turns either kind into an ordinary pull request, and
+``update_pull_request`` keeps the prefix when it changes the title. Only the answer of ``create_pull_request``
+says ``is_draft=False`` after such a refusal, so that the caller can add a label.
 
 **Who is who.** REST calls an app ``name[bot]``, GraphQL the same app ``name``; here it is always ``name[bot]``.
 Apps and deleted accounts are no persons and may not write, whatever their permission.
@@ -202,7 +203,7 @@ class GitHubForge:
     def create_pull_request(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
         """Open a pull request, or return the open one between these branches.
 
-        A refused draft is opened as an ordinary one with ``[draft]`` in its title.
+        A refused draft is opened as an ordinary one with ``[draft]`` in its title, and returned as no draft.
         """
         if (existing := self._open_between(head, base)) is not None:
             return existing
@@ -213,7 +214,7 @@ class GitHubForge:
             if not (draft and _refuses_drafts(exc)):
                 raise
         prefixed = title if _has_prefix(title) else DRAFT_PREFIX + title
-        return self._open({**wanted, "title": prefixed, "draft": False})
+        return replace(self._open({**wanted, "title": prefixed, "draft": False}), is_draft=False)
 
     def update_pull_request(
         self, number: int, *, title: str | None = None, body: str | None = None, base: str | None = None
@@ -234,7 +235,7 @@ class GitHubForge:
         if not draft and is_draft:
             self._graphql(_TO_READY, {"id": node_id}, is_write=True)
         if not draft and _has_prefix(title):
-            self._patch_pull_request(pull_request.number, {"title": title[len(DRAFT_PREFIX) :].lstrip()})
+            self._patch_pull_request(pull_request.number, {"title": _without_prefix(title)})
 
     def add_labels(self, number: int, labels: Sequence[str]) -> None:
         """Add labels to a pull request; GitHub creates those it does not know."""
@@ -382,7 +383,7 @@ class GitHubForge:
         return PullRequest(
             number=data["number"],
             url=data["html_url"],
-            title=data["title"],
+            title=_without_prefix(data["title"]),
             body=data["body"] or "",
             state=data["state"],
             is_merged=is_merged,
@@ -724,6 +725,10 @@ def _refuses_drafts(exc: ServiceConflict) -> bool:
 
 def _has_prefix(title: str) -> bool:
     return title.casefold().startswith(DRAFT_PREFIX.strip())
+
+
+def _without_prefix(title: str) -> str:
+    return title[len(DRAFT_PREFIX.strip()) :].lstrip() if _has_prefix(title) else title
 
 
 def _rest_author(user: Mapping[str, Any] | None) -> _Author:

@@ -20,6 +20,9 @@ from typing import Literal
 
 from runner.core.paths import bare_repository, check_path, check_readable_path, folded, parents
 from runner.core.work import FileChange
+from runner.errors import Refused
+
+SHOWN = 5
 
 Rule = Literal[
     "nothing",
@@ -118,6 +121,38 @@ def guard(
         *_sizes(changes, base_contents or {}, max_files=max_files, max_lines=max_lines, max_bytes=max_bytes),
     ]
     return tuple(found)
+
+
+def require(
+    changes: Sequence[FileChange],
+    *,
+    base: Base,
+    allowed: Sequence[str] = ("**",),
+    protected: Sequence[str] = (),
+    max_files: int,
+    max_lines: int,
+    max_bytes: int,
+) -> None:
+    """Raise Refused, naming the first few violations, unless these changes may be published."""
+    found = guard(
+        changes,
+        base_tree=base.modes,
+        base_contents=base.contents,
+        allowed=allowed,
+        protected=protected,
+        max_files=max_files,
+        max_lines=max_lines,
+        max_bytes=max_bytes,
+    )
+    if not found:
+        return
+    shown = "; ".join(str(violation) for violation in found[:SHOWN])
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    raise Refused(
+        f"The changes may not be published: {shown}{more}.",
+        remedy="Nothing was pushed. A person can make such a change, or narrow the ticket to other files.",
+        detail="\n".join(str(violation) for violation in found),
+    )
 
 
 def protection(path: str, extra: Iterable[str] = ()) -> str | None:

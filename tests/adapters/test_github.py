@@ -396,14 +396,15 @@ def test_a_draft(site: Site) -> None:
 
 
 def test_a_refused_draft(site: Site) -> None:
-    """Where drafts are refused the title says it, everybody reads it as a draft, and it can become ordinary."""
+    """Where drafts are refused the title says it, it is read as a draft, and it can become ordinary."""
     site.server.configure(allow_drafts=False)
     made = site.open(draft=True)
-    assert made.is_draft
-    assert made.title == f"{DRAFT_PREFIX}ABC-1: do it"
-    assert not site.server.pulls[0].draft
+    assert (made.is_draft, made.title) == (False, "ABC-1: do it")
+    assert (site.read().is_draft, site.read().title) == (True, "ABC-1: do it")
+    assert (site.server.pulls[0].draft, site.server.pulls[0].title) == (False, f"{DRAFT_PREFIX}ABC-1: do it")
     site.forge().set_draft(made, draft=False)
-    assert (site.read().title, site.read().is_draft) == ("ABC-1: do it", False)
+    assert not site.read().is_draft
+    assert site.server.pulls[0].title == "ABC-1: do it"
 
 
 def test_a_refused_conversion_to_draft(site: Site) -> None:
@@ -411,7 +412,8 @@ def test_a_refused_conversion_to_draft(site: Site) -> None:
     made = site.open()
     site.server.configure(allow_drafts=False)
     site.forge().set_draft(made, draft=True)
-    assert (site.read().title, site.read().is_draft) == (f"{DRAFT_PREFIX}ABC-1: do it", True)
+    assert site.read().is_draft
+    assert site.server.pulls[0].title == f"{DRAFT_PREFIX}ABC-1: do it"
 
 
 @pytest.mark.parametrize("draft", [True, False])
@@ -438,7 +440,8 @@ def test_update_keeps_the_draft_prefix(site: Site) -> None:
     site.server.configure(allow_drafts=False)
     made = site.open(draft=True)
     site.forge().update_pull_request(made.number, title="other")
-    assert site.read().title == f"{DRAFT_PREFIX}other"
+    assert (site.read().title, site.read().is_draft) == ("other", True)
+    assert site.server.pulls[0].title == f"{DRAFT_PREFIX}other"
 
 
 def test_update_to_an_absent_base(site: Site) -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.core.changes import PROTECTED, changed_lines, guard, matches, protection
+from runner.core.changes import PROTECTED, Base, changed_lines, guard, matches, protection, require
 from runner.core.work import FileChange
+from runner.errors import Refused
 
 LIMITS: dict[str, Any] = {"max_files": 10, "max_lines": 100, "max_bytes": 10_000}
 TREE = {"README.md": "100644", "src/a.py": "100644", "src/run.sh": "100755", "docs/x.md": "100644"}
@@ -205,6 +206,15 @@ def test_changed_lines() -> None:
     """Lines added and removed are counted against the contents at the start; moved ones are not."""
     changes = (put("a", b"2\n1\nnew\n"), gone("b"), put("c", b"1\n"))
     assert changed_lines(changes, {"a": b"1\n2\n3\n", "b": b"1\n2\n"}) == 2 + 2 + 1
+
+
+def test_require() -> None:
+    """Violations end the publication with one text that names the first few and counts the rest."""
+    base = Base(modes=TREE, contents={"src/a.py": b"x\n"})
+    require((put("src/a.py", b"y\n"),), base=base, **LIMITS)
+    with pytest.raises(Refused, match=r"`\.github/0`: protected.*and 2 more") as caught:
+        require(tuple(put(f".github/{number}") for number in range(7)), base=base, **LIMITS)
+    assert caught.value.detail.count("\n") == 6
 
 
 @pytest.mark.parametrize(
