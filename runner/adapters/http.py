@@ -401,7 +401,12 @@ class HttpClient:
             return Ambiguous(
                 f"{self.service} did not say whether it accepted a change.", detail=detail, retry_at=retry_at
             )
-        return Unavailable(f"{self.service} is not answering as it should.", detail=detail, retry_at=retry_at)
+        return Unavailable(
+            f"{self.service} is not answering as it should.",
+            remedy=f"If this lasts, check the base address of {self.service}.",
+            detail=detail,
+            retry_at=retry_at,
+        )
 
     def _address(self, path: str) -> str:
         if path.startswith("/") and not path.startswith("//"):

@@ -24,7 +24,7 @@ from runner.adapters.http import (
     segment,
 )
 from runner.adapters.jira_records import reading
-from runner.core.model import Account, Ticket, TicketType
+from runner.core.model import Account, Status, Ticket, TicketType
 from runner.errors import (
     Ambiguous,
     ConfigError,
@@ -40,6 +40,7 @@ API = "/rest/api/3"
 PAGE_SIZE = 100
 MAX_PAGES = 500
 BULK_SIZE = 100
+READS_OF_A_LIST = 3
 MAX_LINKED = 50
 # How long Jira may take to show what it accepted, between one look and the next, in seconds.
 READ_BACK = (1.0, 3.0, 7.0)
@@ -187,6 +188,12 @@ class JiraTickets:
             ]
             present = {_field_id(entry) for entry in entries}
         return (*required, *(name for name in _OURS_ON_CREATE if name not in present))
+
+    def statuses(self, project_key: str) -> dict[str, tuple[Status, ...]]:
+        """The statuses each issue type of a project can have, in board order, by issue type id."""
+        types = self.http.get(f"{API}/project/{segment(project_key)}/statuses").sequence()
+        with reading("list of statuses"):
+            return {str(each["id"]): tuple(map(jira_records.status, each["statuses"])) for each in types}
 
     def editable_fields(self, key: str) -> frozenset[str]:
         """Ids of the fields the edit screen lets this account change; empty for a read-only ticket."""
@@ -336,27 +343,27 @@ class JiraTickets:
         *,
         size: int = PAGE_SIZE,
     ) -> list[dict[str, Any]]:
-        """Every entry of a paged list. A list that changes while it is read is read once more."""
-        for _ in range(2):
-            entries: list[dict[str, Any]] = []
-            total: int | None = None
-            for page, total in self._pages(path, names, params or {}, size):  # noqa: B007 - the last total counts
-                entries += page
-            if total is None or len(_distinct(entries)) == total:
+        """Every entry of a paged list, which is read again when it changes meanwhile."""
+        for _ in range(READS_OF_A_LIST):
+            pages = list(self._pages(path, names, params or {}, size))
+            entries = [entry for page, _ in pages for entry in page]
+            totals = {total for _, total in pages}
+            if totals in ({None}, {len(_distinct(entries))}):
                 return entries
         raise Unavailable(
-            "Jira changed a list while it was read.", detail=f"{path}: {len(entries)} of {total}"
+            "Jira changed a list while it was read.", detail=f"{path}: {len(entries)} entries of {totals}"
         )
 
     def _pages(
         self, path: str, names: Sequence[str], params: Mapping[str, Any], size: int
     ) -> Iterator[tuple[list[dict[str, Any]], int | None]]:
+        """Pages with the total that each one claims."""
         start = 0
         for _ in range(MAX_PAGES):
             query = {**params, "startAt": start, "maxResults": size}
             data = self.http.get(path, params=query).mapping()
             with reading("page of a list"):
-                page = next(data[name] for name in names if isinstance(data.get(name), list))
+                page = [*_first_list(data, names)]
                 total = None if data.get("total") is None else int(data["total"])
             yield page, total
             start += len(page)
@@ -405,7 +412,19 @@ class JiraTickets:
                 raise
 
     def _arrives(self, key: str, target: str) -> bool:
-        return any(self.http.pause(seconds) and self._is_at(key, target) for seconds in READ_BACK)
+        """Look for the status some seconds long; without a look, or time for one, the move stays ambiguous."""
+        try:
+            for seconds in READ_BACK:
+                is_waited = self.http.pause(seconds)
+                if self._is_at(key, target):
+                    return True
+                if not is_waited:
+                    break
+            else:
+                return False
+        except Unavailable as exc:
+            raise _unsettled(key) from exc
+        raise _unsettled(key)
 
     def _is_at(self, key: str, target: str) -> bool:
         data = self._issue(key, ("status",))
@@ -413,7 +432,12 @@ class JiraTickets:
             return jira_records.status(data["fields"]["status"]).name == target
 
     def _verify_created(self, key: str, new: NewSubTask) -> None:
-        fields = self._created(key)["fields"]
+        try:
+            fields = self._created(key)["fields"]
+        except Unavailable as exc:
+            raise Ambiguous(
+                f"Jira created {key}, but does not show it.", detail=exc.detail, retry_at=exc.retry_at
+            ) from exc
         with reading("ticket"):
             parent = (fields.get("parent") or {}).get("key")
             missing = set(new.labels) - set(fields["labels"])
@@ -446,6 +470,10 @@ def _document(body: CommentBody) -> dict[str, Any]:
     return adf.compose(body.markdown, collapsed=body.collapsed, last_line=body.last_line)
 
 
+def _unsettled(key: str) -> Ambiguous:
+    return Ambiguous(f"Jira did not say whether it moved {key}.")
+
+
 def _text_member(answer: Response, name: str) -> str:
     value = answer.mapping().get(name)
     if not isinstance(value, str) or not value:
@@ -455,6 +483,13 @@ def _text_member(answer: Response, name: str) -> str:
 
 def _distinct(entries: Sequence[Mapping[str, Any]]) -> set[str]:
     return {str(entry.get("id") or _field_id(entry)) for entry in entries}
+
+
+def _first_list(data: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
+    for name in names:
+        if isinstance(data.get(name), list):
+            return list(data[name])
+    raise ValueError(f"no list named {' or '.join(names)}")
 
 
 def _field_id(entry: Mapping[str, Any]) -> str:
@@ -469,8 +504,8 @@ def _chosen_type(project_key: str, types: Sequence[TicketType], wanted: str | No
     names = ", ".join(each.name for each in types)
     if not types:
         raise ConfigError(
-            f"Project {project_key} has no sub-task type.",
-            remedy="Add one to the project's ticket types, or work with direct tickets.",
+            f"Project {project_key} offers this account no sub-task type.",
+            remedy="Let the account create tickets there, and give the project a sub-task type.",
         )
     if wanted is None:
         if len(types) == 1:

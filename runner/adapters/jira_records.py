@@ -19,6 +19,7 @@ from runner.core.model import (
     TicketType,
     iso,
 )
+from runner.core.redact import clean
 from runner.errors import Unavailable
 from runner.ports import Transition
 
@@ -42,7 +43,7 @@ def reading(what: str) -> Iterator[None]:
     except (KeyError, TypeError, AttributeError, ValueError, IndexError) as exc:
         raise Unavailable(
             f"Jira gave a {what} of another shape than its documentation promises.",
-            detail=f"{what}: {type(exc).__name__}: {exc}",
+            detail=f"{what}: {type(exc).__name__}: {clean(str(exc), 200)}",
         ) from exc
 
 

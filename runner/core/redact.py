@@ -9,6 +9,7 @@ afterwards would take the neutraliser's invisible breaks out again.
 from __future__ import annotations
 
 import base64
+import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -57,7 +58,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 class Redactor:
-    """Masks known secrets wherever they appear: as they are, encoded, reversed, or as a longer piece of that.
+    """Masks known secrets wherever they appear: as they are, encoded, reversed, or as a longer piece of those.
 
     Base64 is recognised at any offset, so a secret inside an encoded ``user:secret`` pair is found as well.
     Values shorter than 6 characters are not masked. The secrets do not show in ``repr``.
@@ -154,6 +155,7 @@ def _forms(secret: str) -> Iterator[str]:
         return
     data = secret.encode("utf-8", "surrogatepass")
     encoded = [secret, quote(data, safe=""), quote(data), quote_plus(data), data.hex(), data.hex().upper()]
+    encoded.append(codecs.encode(secret, "rot13"))
     encoded += [part for offset in range(3) for part in _base64_at(data, offset)]
     for form in encoded:
         if len(form) >= SHORTEST_SECRET:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import re
 import unicodedata
 from urllib.parse import quote, quote_plus
@@ -95,13 +96,14 @@ texts = st.one_of(st.text(), st.lists(st.sampled_from(PIECES), max_size=14).map(
         SECRET.encode().hex(),
         SECRET.encode().hex().upper(),
         SECRET[::-1],
+        codecs.encode(SECRET, "rot13"),
         SECRET[:12],
         SECRET[-12:],
         SECRET[7:25],
     ],
 )
 def test_a_secret_is_masked_in_every_form(form: str) -> None:
-    """Plain, URL-encoded, base64 at any offset, hexadecimal, reversed, or a piece of 12 characters."""
+    """Plain, URL-encoded, base64 at any offset, hexadecimal, reversed, rotated, or a piece of 12 characters."""
     masked = Redactor([SECRET]).mask(f"before {form} after")
     assert "***" in masked
     assert masked.startswith("before ")
