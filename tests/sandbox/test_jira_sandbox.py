@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,10 +13,12 @@ import pytest
 import requests
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from werkzeug.test import Client
 from werkzeug.wrappers import Request, Response
 
 from runner.sandbox.jira import JiraEvent, JiraSandbox, JiraSite, adf
 from runner.sandbox.jira.projects import RESOLUTION, FieldSpec, StatusSpec, Workflow
+from runner.sandbox.jira.service import all_routes
 from runner.sandbox.people import Person, Refused
 from runner.sandbox.server import Recorder
 from tests import contracts
@@ -1020,3 +1023,201 @@ def test_the_clock_can_be_moved(world: World, ada: Person, ticket: str) -> None:
     world.clock.now += timedelta(days=2)
     ada.label(ticket, add=["x"])
     assert ada.read(ticket)["fields"]["updated"].startswith("2026-11-24T10:00:00")
+
+
+# Systematic: whatever one change to a good request breaks
+
+
+def good_requests() -> list[Json]:
+    """One accepted request per operation that takes a body or a query, against ABC-1 with one comment."""
+    story = {"project": {"key": "ABC"}, "issuetype": {"name": "Task"}, "summary": "x"}
+    rich = {**story, "description": doc("d"), "labels": ["a"], "reporter": None}
+    child = {**story, "issuetype": {"name": "Sub-task"}, "parent": {"key": "ABC-1"}}
+    comment = {"body": doc("x"), "properties": [{"key": "k", "value": {"n": 1}}]}
+    restricted = {
+        "body": doc("x"),
+        "visibility": {"type": "role", "value": "Developers", "identifier": "Developers"},
+    }
+    icon = {"url16x16": "http://x", "title": "x"}
+    link = {
+        "globalId": "g",
+        "relationship": "r",
+        "application": {"name": "n", "type": "t"},
+        "object": {
+            "url": "http://x",
+            "title": "t",
+            "summary": "s",
+            "icon": icon,
+            "status": {"resolved": True, "icon": icon},
+        },
+    }
+    ends = {"type": {"name": "Blocks"}, "inwardIssue": {"key": "ABC-1"}, "outwardIssue": {"key": "ABC-2"}}
+    search = {
+        "jql": "project = ABC",
+        "fields": ["summary"],
+        "maxResults": 5,
+        "reconcileIssues": [10000],
+        "expand": "names",
+        "fieldsByKeys": False,
+        "properties": ["p"],
+    }
+    query = {
+        "jql": "project = ABC",
+        "maxResults": "5",
+        "fields": "summary",
+        "reconcileIssues": "10000",
+        "failFast": "true",
+    }
+    edit = {"fields": {"summary": "s", "description": doc("d")}, "update": {"labels": [{"add": "b"}]}}
+    moved = {"transition": {"id": "31"}, "update": {"comment": [{"add": {"body": doc("moved")}}]}}
+    return [
+        {
+            "method": "POST",
+            "path": "issue",
+            "body": {"fields": rich, "properties": [{"key": "k", "value": 1}]},
+        },
+        {
+            "method": "POST",
+            "path": "issue/bulk",
+            "body": {"issueUpdates": [{"fields": child}, {"fields": story}]},
+        },
+        {
+            "method": "POST",
+            "path": "issue/bulkfetch",
+            "body": {"issueIdsOrKeys": ["ABC-1"], "fields": ["summary"]},
+        },
+        {"method": "PUT", "path": "issue/ABC-1", "body": edit, "query": {"notifyUsers": "true"}},
+        {"method": "PUT", "path": "issue/ABC-1", "body": {"fields": {"assignee": {"accountId": "BOT"}}}},
+        {"method": "PUT", "path": "issue/ABC-1/assignee", "body": {"accountId": "BOT"}},
+        {"method": "GET", "path": "issue/ABC-1", "query": {"fields": "summary", "expand": "changelog"}},
+        {"method": "GET", "path": "issue/ABC-1/transitions", "query": {"expand": "transitions.fields"}},
+        {"method": "POST", "path": "issue/ABC-1/transitions", "body": moved},
+        {"method": "GET", "path": "issue/ABC-1/changelog", "query": {"startAt": "0", "maxResults": "5"}},
+        {"method": "POST", "path": "issue/ABC-1/changelog/list", "body": {"changelogIds": [1]}},
+        {"method": "GET", "path": "issue/ABC-1/comment", "query": {"orderBy": "created", "maxResults": "5"}},
+        {"method": "POST", "path": "issue/ABC-1/comment", "body": comment},
+        {
+            "method": "POST",
+            "path": "issue/ABC-1/comment",
+            "body": restricted,
+            "query": {"expand": "properties"},
+        },
+        {
+            "method": "PUT",
+            "path": "issue/ABC-1/comment/10000",
+            "body": comment,
+            "query": {"notifyUsers": "false"},
+        },
+        {"method": "POST", "path": "comment/list", "body": {"ids": [10000]}},
+        {"method": "PUT", "path": "issue/ABC-1/properties/k", "body": {"n": 1}},
+        {"method": "POST", "path": "issue/ABC-1/remotelink", "body": link},
+        {"method": "PUT", "path": "issue/ABC-1/remotelink/10000", "body": link},
+        {"method": "POST", "path": "issue/ABC-1/watchers", "body": "BOT"},
+        {"method": "POST", "path": "issueLink", "body": ends},
+        {"method": "POST", "path": "search/jql", "body": search},
+        {"method": "GET", "path": "search/jql", "query": query},
+        {"method": "POST", "path": "search/approximate-count", "body": {"jql": "project = ABC"}},
+        {"method": "GET", "path": "user/assignable/search", "query": {"project": "ABC", "startAt": "0"}},
+        {
+            "method": "GET",
+            "path": "mypermissions",
+            "query": {"permissions": "EDIT_ISSUES", "projectKey": "ABC"},
+        },
+        {"method": "GET", "path": "project/search", "query": {"keys": "ABC", "maxResults": "5"}},
+        {"method": "GET", "path": "issue/createmeta/ABC/issuetypes", "query": {"maxResults": "5"}},
+    ]
+
+
+def variants(value: Any) -> Iterator[Any]:
+    """Every value that differs from this one in one place: gone, of another type, or with one member more."""
+    others: list[Any] = [None, 1, "", "two words", "a\nb", True, [], {}, [1], {"x": 1}, "x" * 300]
+    yield from others
+    if isinstance(value, dict):
+        yield {**value, "unknown": 1}
+        for name, member in value.items():
+            yield {key: one for key, one in value.items() if key != name}
+            yield from ({**value, name: changed} for changed in variants(member))
+    if isinstance(value, list):
+        yield value * 60
+        for number, member in enumerate(value):
+            yield from ([*value[:number], changed, *value[number + 1 :]] for changed in variants(member))
+
+
+def broken_versions(good: Json) -> Iterator[Json]:
+    """The request with one change in its body or query."""
+    if "body" in good:
+        yield {name: value for name, value in good.items() if name != "body"}
+        yield from (
+            {**good, "body": changed} for changed in variants(good["body"]) if changed not in (None, "")
+        )
+    query = good.get("query", {})
+    yield {**good, "query": {**query, "unknown": "1"}}
+    for name, value in query.items():
+        yield {**good, "query": {key: one for key, one in query.items() if key != name}}
+        yield from (
+            {**good, "query": {**query, name: other}} for other in ("", "x", "True", "-1", [value, value])
+        )
+
+
+@pytest.fixture
+def in_process() -> Iterator[tuple[World, Client]]:
+    """A site with two tickets, a comment and a remote link, asked without sockets: for many requests."""
+    world = World()
+    kind = next(one for one in world.project.types.values() if one.name == "Story")
+    for summary in ("One", "Two"):
+        issue = world.site.create_issue(
+            project=world.project, kind=kind, summary=summary, author=world.bot, reporter=world.bot
+        )
+        world.site.add_comment(issue, world.bot, doc("x"))
+        world.site.remote_link(issue, world.bot, {"globalId": "g", "object": {"url": "u", "title": "t"}})
+    with world.sandbox.media:
+        yield world, Client(world.sandbox)
+
+
+@pytest.mark.parametrize("good", good_requests(), ids=lambda one: f"{one['method']} {one['path']}")
+def test_no_changed_request_passes_that_the_contract_refuses(
+    in_process: tuple[World, Client], good: Json
+) -> None:
+    """The request itself is accepted; of its changed versions none with a violation gets a good answer."""
+    world, client = in_process
+    exchanges = world.recorder.exchanges
+
+    def status(one: Json) -> int:
+        text = json.dumps(one.get("body")).replace('"BOT"', f'"{world.bot}"')
+        sent: Json = {"data": text, "content_type": "application/json"} if "body" in one else {}
+        return client.open(
+            f"/rest/api/3/{one['path']}",
+            base_url="http://127.0.0.1",
+            method=one["method"],
+            query_string=one.get("query"),
+            auth=("bot@example.com", "bot-token"),
+            **sent,
+        ).status_code
+
+    assert status(good) < 400
+    assert contracts.violations(exchanges) == []
+    accepted = []
+    for changed in broken_versions(good):
+        answer = status(changed)
+        if answer < 400 and contracts.violations(exchanges[-1:]):
+            accepted.append((changed.get("query"), changed.get("body")))
+        assert answer < 500, changed
+    assert accepted == []
+
+
+def test_every_operation_and_its_parameters_are_in_the_contract() -> None:
+    """No address, method or query parameter is served that the published description lacks."""
+    spec = contracts.load("jira.openapi.json")
+    for route in all_routes():
+        found = [
+            path
+            for path in spec["paths"]
+            if re.sub(r"\{\w+\}", "{}", path) == re.sub(r"\{\w+\}", "{}", route.template)
+        ]
+        assert found, route.template
+        operation = spec["paths"][found[0]][route.method.lower()]
+        described = {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"} - {
+            "username",
+            "key",
+        }
+        assert set(route.query) == described, (route.method, route.template)

@@ -187,11 +187,14 @@ def _paragraph(lines: list[str]) -> dict[str, Any]:
     return {"type": "paragraph", "content": content}
 
 
+def _kind(node: object) -> str:
+    return str(node.get("type")) if isinstance(node, dict) else ""
+
+
 def _check_node(node: object, allowed: frozenset[str], where: str) -> None:
-    if not isinstance(node, dict) or node.get("type") not in allowed:
-        found = node.get("type") if isinstance(node, dict) else node
-        raise InvalidAdf(f"{where}: {found!r} is not allowed here")
-    kind = str(node["type"])
+    kind = _kind(node)
+    if not isinstance(node, dict) or kind not in allowed:
+        raise InvalidAdf(f"{where}: {kind!r} is not allowed here")
     where = f"{where}/{kind}"
     if kind == "text":
         _check_text(node, where)
@@ -226,10 +229,11 @@ def _check_text(node: Mapping[str, Any], where: str) -> None:
     if not isinstance(marks, list):
         raise InvalidAdf(f"{where}: 'marks' must be a list")
     for mark in marks:
-        if not isinstance(mark, dict) or mark.get("type") not in MARKS:
+        rule = MARKS.get(_kind(mark))
+        if rule is None:
             raise InvalidAdf(f"{where}: unknown mark {mark!r}")
-        _only(mark, {"type", "attrs"} if MARKS[mark["type"]].attrs else {"type"}, where)
-        _check_attrs(mark.get("attrs"), MARKS[mark["type"]], where, extra={})
+        _only(mark, {"type", "attrs"} if rule.attrs else {"type"}, where)
+        _check_attrs(mark.get("attrs"), rule, where, extra={})
     names = {mark["type"] for mark in marks}
     if "code" in names and names - {"code", "link"}:
         raise InvalidAdf(f"{where}: 'code' goes with no mark but 'link'")

@@ -137,12 +137,13 @@ class JiraSandbox(Service):
 
     def _split(self, request: Request) -> tuple[str, str, bool]:
         """The base address used, the path below it, and whether it was the gateway's."""
+        host = request.host_url.rstrip("/")
         found = re.match(r"/ex/jira/([^/]+)(/.*)", request.path)
         if not found:
-            return self.url, request.path, False
+            return host, request.path, False
         if found[1] != self.site.cloud_id:
             raise JiraError(404, "No site with this cloudId.")
-        return self.scoped_url, found[2], True
+        return f"{host}/ex/jira/{found[1]}", found[2], True
 
     def _route(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
         matches = [(found, route) for pattern, route in self._routes if (found := pattern.fullmatch(path))]

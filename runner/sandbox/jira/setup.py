@@ -17,7 +17,7 @@ def routes() -> list[Route]:
         "query sessionId accountId project issueKey issueId actionDescriptorId:int recommend:bool "
         f"accountType:list appType:list {page}"
     )
-    projects = f"orderBy id:list keys:list query typeKey categoryId:int action expand status:list properties:list propertyQuery {page}"
+    projects = f"orderBy id:ints keys:list query typeKey categoryId:int action expand status:list properties:list propertyQuery {page}"
     permissions = (
         "projectKey projectId issueKey issueId permissions projectUuid projectConfigurationUuid commentId"
     )

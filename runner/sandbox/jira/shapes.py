@@ -20,16 +20,21 @@ PROPERTY_LIMIT = 32_768
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """One JSON value. ``kind`` names its type; an object's unknown members are refused when ``closed``."""
+    """One JSON value. ``kind`` names its type; an object's unknown members are refused when ``closed``.
+
+    ``others`` is the shape of unknown members where they are not refused.
+    """
 
     kind: str
     members: Mapping[str, Shape] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     any_of: tuple[str, ...] = ()
     closed: bool = True
+    others: Shape | None = None
     items: Shape | None = None
     least: int = 0
     most: int | None = None
+    unique: bool = False
     pattern: str | None = None
     choices: tuple[str, ...] = ()
     nullable: bool = False
@@ -41,6 +46,7 @@ NUMBER = Shape(kind="integer")
 FLAG = Shape(kind="boolean")
 ADF = Shape(kind="adf")
 LABEL = Shape(kind="string", least=1, most=255, pattern=r"\S+")
+NUMBERS = Shape(kind="array", items=NUMBER, unique=True)
 FREE = Shape(kind="object", closed=False)
 
 
@@ -51,7 +57,8 @@ def listing(items: Shape, *, least: int = 0, most: int | None = None) -> Shape:
 
 def reference(*names: str, nullable: bool = True) -> Shape:
     """An object that names something by one of these members."""
-    return Shape(kind="object", any_of=names, closed=False, nullable=nullable)
+    texts = {name: Shape(kind="string", nullable=True) for name in names}
+    return Shape(kind="object", members=texts, any_of=names, closed=False, nullable=nullable)
 
 
 def operations(**verbs: Shape) -> Shape:
@@ -106,6 +113,7 @@ UPDATE = Shape(
         "comment": operations(add=COMMENT, edit=COMMENT),
     },
     closed=False,
+    others=operations(),
 )
 TRANSITION = Shape(kind="object", members={"id": TEXT, "looped": FLAG})
 EDIT_MEMBERS = {
@@ -205,8 +213,8 @@ BULK_FETCH = Shape(
     },
     required=("issueIdsOrKeys",),
 )
-COMMENT_LIST = Shape(kind="object", members={"ids": listing(NUMBER)}, required=("ids",))
-CHANGE_LIST = Shape(kind="object", members={"changelogIds": listing(NUMBER)}, required=("changelogIds",))
+COMMENT_LIST = Shape(kind="object", members={"ids": NUMBERS}, required=("ids",))
+CHANGE_LIST = Shape(kind="object", members={"changelogIds": NUMBERS}, required=("changelogIds",))
 
 PYTHON_TYPES: dict[str, type | tuple[type, ...]] = {
     "string": str,
@@ -224,14 +232,14 @@ def check_body(value: Any, shape: Shape) -> None:
 
 
 def check_query(query: Mapping[str, list[str]], allowed: Mapping[str, str]) -> None:
-    """Refuse unknown parameters and values of the wrong type. ``allowed``: name to int, bool, str or list."""
+    """Refuse unknown parameters and values of the wrong type. ``allowed``: name to int, ints, bool, str or list."""
     for name, values in query.items():
         if name not in allowed:
             raise JiraError(400, f"Unrecognized query parameter '{name}'.")
         kind = allowed[name]
-        if kind != "list" and len(values) > 1:
+        if kind not in ("list", "ints") and len(values) > 1:
             raise JiraError(400, f"The query parameter '{name}' was given {len(values)} times.")
-        patterns = {"int": r"-?\d+", "bool": r"true|false"}
+        patterns = {"int": r"-?\d+", "ints": r"-?\d+(,-?\d+)*", "bool": r"true|false"}
         if kind in patterns and not all(re.fullmatch(patterns[kind], value) for value in values):
             raise JiraError(400, f"The value of the query parameter '{name}' is not valid.")
 
@@ -265,6 +273,8 @@ def _check(value: Any, shape: Shape, where: str) -> None:
         _check_text(value, shape, where)
     elif isinstance(value, list):
         _check_size(len(value), shape, where)
+        if shape.unique and len(set(map(json.dumps, value))) < len(value):
+            raise _refusal(where, "holds an item twice")
         for number, item in enumerate(value):
             _check(item, shape.items or ANY, f"{where}[{number}]")
     elif isinstance(value, dict):
@@ -282,6 +292,8 @@ def _check_object(value: dict[str, Any], shape: Shape, where: str) -> None:
             _check(member, shape.members[name], _join(where, name))
         elif shape.closed:
             raise _refusal(_join(where, name), "is not a known member, or is read-only")
+        elif shape.others is not None:
+            _check(member, shape.others, _join(where, name))
 
 
 def _check_text(value: str, shape: Shape, where: str) -> None:

@@ -22,7 +22,7 @@ UNBOUNDED = "Unbounded JQL queries are not allowed here. Please add a search res
 
 def routes() -> list[Route]:
     """The operations of this module."""
-    search = "jql nextPageToken maxResults:int fields:list expand properties:list fieldsByKeys:bool failFast:bool reconcileIssues:list"
+    search = "jql nextPageToken maxResults:int fields:list expand properties:list fieldsByKeys:bool failFast:bool reconcileIssues:ints"
     return [
         write("POST", ISSUE, create, "updateHistory:bool", body=shapes.CREATE),
         write("POST", f"{ISSUE}/bulk", create_many, body=shapes.BULK),
@@ -195,7 +195,7 @@ def _field_values(call: Call, project: Project, given: Mapping[str, Any]) -> dic
 
 
 def _assignee(call: Call, project: Project, value: Any) -> str | None:
-    account = None if value is None else value.get("accountId") or value.get("id")
+    account = None if value is None else value.get("accountId", value.get("id"))
     if account is None:
         return None
     call.require(project, "ASSIGN_ISSUES")
@@ -371,7 +371,7 @@ def assign(call: Call) -> Answer:
     account = call.body["accountId"]
     if account == "-1":
         raise JiraError(400, "The project has no default assignee.")
-    values = {"assignee": _assignee(call, issue.project, account and {"accountId": account})}
+    values = {"assignee": _assignee(call, issue.project, None if account is None else {"accountId": account})}
     call.site.change_fields(issue, call.account, values)
     return Answer(status=204)
 
