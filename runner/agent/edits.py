@@ -249,7 +249,7 @@ class _Document:
     """A text as contents and line ends. The last line has no line end; it is empty after a final newline."""
 
     def __init__(self, text: str) -> None:
-        self.contents: list[str] = _EOL.split(text)
+        self.contents = lines_of(text)
         self.eols: list[str] = [*_EOL.findall(text), ""]
 
     @cached_property
@@ -300,6 +300,11 @@ class _Document:
             and 0 <= index - anchor <= last
             and self.keys[index - anchor : index - anchor + len(wanted)] == wanted
         ]
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text without their ends; the last one is empty if the text ends in a line end."""
+    return _EOL.split(text)
 
 
 def _normalised(text: str) -> str:

@@ -1,0 +1,292 @@
+"""The tools as a model sees them, and the check of its calls. One JSON schema serves both providers.
+
+Every key is required and what may be left out is nullable; there are no bounds and no patterns, because
+not every provider enforces them: limits are held where a tool works.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from runner.core.work import ToolSpec
+
+Schema = dict[str, Any]
+
+_KINDS: Mapping[str, tuple[type, str]] = {
+    "string": (str, "text"),
+    "integer": (int, "a whole number"),
+    "boolean": (bool, "true or false"),
+    "array": (list, "a list"),
+    "object": (dict, "an object"),
+}
+_OTHER_NAMES = {
+    **dict.fromkeys(("cat", "open", "view", "read", "open_file"), "read_file"),
+    **dict.fromkeys(("grep", "rg", "find_in_files", "search_files"), "search"),
+    **dict.fromkeys(("ls", "find", "glob", "tree", "list_dir", "list_directory"), "list_files"),
+    **dict.fromkeys(("str_replace", "replace", "edit", "apply_patch", "str_replace_editor"), "edit_file"),
+    **dict.fromkeys(("create_file", "create", "write", "insert"), "write_file"),
+    **dict.fromkeys(("bash", "shell", "run", "exec", "execute", "test", "run_tests"), "run_check"),
+    **dict.fromkeys(("rm", "remove_file", "mv", "rename_file"), "delete_file"),
+    **dict.fromkeys(("done", "submit", "complete", "end"), "finish"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """A tool with an example of a right call, which teaches after a wrong one."""
+
+    spec: ToolSpec
+    example: Mapping[str, object]
+
+    @property
+    def name(self) -> str:
+        """The name the model calls."""
+        return self.spec.name
+
+
+def tools(*, check_ids: Iterable[str], read_only: bool, with_answers: bool) -> tuple[Tool, ...]:
+    """The tools of a run in a fixed order: reading ones only, or all.
+
+    ``with_answers``: a revision's ``finish`` also answers the points of feedback.
+    """
+    checks = tuple(check_ids)
+    if read_only:
+        return _reading()
+    running = (_run_check(checks),) if checks else ()
+    return (*_reading(), *_writing(), *running, _ask(), _finish(with_answers=with_answers))
+
+
+def wrong_tool(name: str, offered: Iterable[Tool]) -> str:
+    """What to say about a tool that is not offered."""
+    names = [tool.name for tool in offered]
+    likely = _OTHER_NAMES.get(name.lower())
+    close = [likely] if likely in names else get_close_matches(name, names, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"There is no tool {name[:60]!r}.{hint} The tools are: {', '.join(names)}."
+
+
+def checked_arguments(tool: Tool, arguments: Mapping[str, Any] | None) -> dict[str, Any] | str:
+    """Return the arguments, with ``None`` for nullable ones left out, or what is wrong with them and an example."""
+    if arguments is None:
+        return _taught(tool, "the arguments are no JSON object")
+    properties: Mapping[str, Schema] = tool.spec.parameters["properties"]
+    full = {name: None for name, schema in properties.items() if _is_nullable(schema)} | dict(arguments)
+    problem = _problem({**tool.spec.parameters}, full, "")
+    return _taught(tool, problem) if problem else full
+
+
+def _taught(tool: Tool, problem: str) -> str:
+    example = json.dumps(tool.example, ensure_ascii=False)
+    return f"{tool.name} was called wrongly: {problem}. A right call: {tool.name} {example}"
+
+
+def _problem(schema: Schema, value: object, where: str) -> str | None:
+    """Return the first way in which a value breaks our part of JSON Schema."""
+    if "anyOf" in schema:
+        if value is None:
+            return None
+        return _problem(schema["anyOf"][0], value, where)
+    kind, words = _KINDS[schema["type"]]
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        return f"`{where}` must be {words}, not {_said(value)}"
+    if "enum" in schema and value not in schema["enum"]:
+        return f"`{where}` must be one of {', '.join(map(repr, schema['enum']))}, not {_said(value)}"
+    if isinstance(value, list):
+        inner = (_problem(schema["items"], item, f"{where}[{index}]") for index, item in enumerate(value))
+        return next((found for found in inner if found), None)
+    if isinstance(value, dict):
+        return _object_problem(schema, value, where)
+    return None
+
+
+def _object_problem(schema: Schema, value: dict[str, Any], where: str) -> str | None:
+    prefix = f"{where}." if where else ""
+    properties: Mapping[str, Schema] = schema["properties"]
+    for name in value:
+        if name not in properties:
+            close = get_close_matches(str(name), list(properties), n=1)
+            hint = f" (did you mean `{close[0]}`?)" if close else ""
+            return f"`{prefix}{str(name)[:60]}` is not an argument{hint}"
+    for name, inner in properties.items():
+        if name not in value:
+            return f"`{prefix}{name}` is missing"
+        found = _problem(inner, value[name], prefix + name)
+        if found:
+            return found
+    return None
+
+
+def _said(value: object) -> str:
+    return "null" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+
+
+def _is_nullable(schema: Schema) -> bool:
+    return "anyOf" in schema
+
+
+# --- the tools ---------------------------------------------------------------------------------
+
+
+def _text(description: str, *, enum: Iterable[str] = ()) -> Schema:
+    choices = list(enum)
+    return {"type": "string", "description": description, **({"enum": choices} if choices else {})}
+
+
+def _number(description: str) -> Schema:
+    return {"type": "integer", "description": description}
+
+
+def _list(items: Schema, description: str) -> Schema:
+    return {"type": "array", "items": items, "description": description}
+
+
+def _or_null(schema: Schema) -> Schema:
+    inner = {key: value for key, value in schema.items() if key != "description"}
+    return {"anyOf": [inner, {"type": "null"}], "description": schema["description"]}
+
+
+def _object(**properties: Schema) -> Schema:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _tool(name: str, description: str, parameters: Schema, example: Mapping[str, object]) -> Tool:
+    return Tool(spec=ToolSpec(name=name, description=description, parameters=parameters), example=example)
+
+
+_PATH = _text("Path relative to the root of the repository, such as src/app.py.")
+
+
+def _reading() -> tuple[Tool, ...]:
+    return (
+        _tool(
+            "list_files",
+            "List the files of the repository (what git ignores is not shown). Folders at the depth limit "
+            "are shown with the number of files in them.",
+            _object(
+                path=_or_null(_text("Folder to list; null for the root.")),
+                depth=_or_null(_number("How many levels to show; null for 2.")),
+            ),
+            {"path": "src", "depth": 2},
+        ),
+        _tool(
+            "search",
+            "Search the text of the repository's files, line by line, with a regular expression (Python "
+            "syntax; (?i) ignores case). A pattern that is no regular expression is searched as it is.",
+            _object(
+                pattern=_text("What to search."),
+                path=_or_null(_text("A file, a folder, or a glob such as src/*.py; null for everywhere.")),
+                context=_or_null(_number("Lines to show around each hit; null for none.")),
+            ),
+            {"pattern": "def main", "path": None, "context": 2},
+        ),
+        _tool(
+            "read_file",
+            "Read a file as numbered lines. The number and the bar before each line are not part of the file.",
+            _object(
+                path=_text(
+                    "Path of the file, or check-output:ID for the whole output of the last run of a check."
+                ),
+                start=_or_null(_number("First line, from 1; null for the beginning.")),
+                lines=_or_null(_number("How many lines; null for 500.")),
+            ),
+            {"path": "src/app.py", "start": 1, "lines": 200},
+        ),
+    )
+
+
+def _writing() -> tuple[Tool, ...]:
+    return (
+        _tool(
+            "edit_file",
+            "Replace text in a file. `old` is quoted exactly as the file has it, indentation included, and "
+            "must stand there once: quote whole lines, as few as make it unique. Write all of `new`; "
+            "elisions such as '...' are refused. Line ends and the end of the file are kept.",
+            _object(
+                path=_PATH,
+                old=_text("The text to replace."),
+                new=_text("The text to put there; empty to delete."),
+                replace_all=_or_null(
+                    {"type": "boolean", "description": "True to replace every exact occurrence; else null."}
+                ),
+            ),
+            {"path": "src/app.py", "old": "    return 1\n", "new": "    return 2\n", "replace_all": None},
+        ),
+        _tool(
+            "write_file",
+            "Write a whole file: a new one, or a small one that you have read. Use edit_file for other changes.",
+            _object(path=_PATH, content=_text("The complete content.")),
+            {"path": "src/new.py", "content": "VALUE = 1\n"},
+        ),
+        _tool("delete_file", "Delete a file.", _object(path=_PATH), {"path": "src/old.py"}),
+        _tool(
+            "move_file",
+            "Move or rename a file.",
+            _object(path=_PATH, to=_text("The new path; nothing may stand there.")),
+            {"path": "src/old.py", "to": "src/new.py"},
+        ),
+    )
+
+
+def _run_check(check_ids: tuple[str, ...]) -> Tool:
+    return _tool(
+        "run_check",
+        "Run one of the repository's checks on the files as they are now.",
+        _object(id=_text("Which check.", enum=check_ids)),
+        {"id": check_ids[0]},
+    )
+
+
+def _ask() -> Tool:
+    return _tool(
+        "ask",
+        "End with questions to the people who wrote the ticket; all edits are discarded. Only for what neither "
+        "the repository nor the ticket answers and what would change the work.",
+        _object(questions=_list(_text("One question."), "Each can be answered by itself.")),
+        {"questions": ["Should the export contain archived orders?"]},
+    )
+
+
+def _finish(*, with_answers: bool) -> Tool:
+    criterion = _object(
+        text=_text("The acceptance criterion, as given."),
+        status=_text("Whether it holds.", enum=("met", "not met", "needs a person")),
+        evidence=_text("What shows it: a test, a file, the output of a check."),
+    )
+    answer = _object(
+        id=_text("The id of the point of feedback."),
+        verdict=_text("What became of it.", enum=("done", "declined", "question")),
+        text=_text("What was done, why not, or the question."),
+    )
+    parts: dict[str, Schema] = {
+        "outcome": _text(
+            "done: the work is complete. no_change: nothing needs to change, the summary says why. "
+            "partial: some of it is done, the summary says what is left.",
+            enum=("done", "no_change", "partial"),
+        ),
+        "summary": _text("What was changed and why, for a reviewer, in a few sentences of Markdown."),
+        "criteria": _list(criterion, "Every acceptance criterion of the ticket."),
+    }
+    example: dict[str, object] = {
+        "outcome": "done",
+        "summary": "Adds the `--json` flag.",
+        "criteria": [{"text": "The flag exists", "status": "met", "evidence": "tests/test_cli.py"}],
+    }
+    if with_answers:
+        parts["answers"] = _list(answer, "An answer to every point of feedback.")
+        example["answers"] = [{"id": "c1", "verdict": "done", "text": "Renamed."}]
+    return _tool(
+        "finish",
+        "End the work. As done it is accepted only after the checks that were green at the start ran green on "
+        "the files as they are now.",
+        _object(**parts),
+        example,
+    )
