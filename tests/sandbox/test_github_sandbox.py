@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import random
 import re
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -1008,3 +1010,119 @@ def test_a_repository_can_be_adopted_with_its_history(tmp_path: Path, github: Gi
     sandbox = GitHubSandbox("me/mine", git_dir=tmp_path / "mine.git")
     assert sandbox.adopt(github.git_dir) == github.branches()["main"]
     assert sandbox.files("main") == FILES
+
+
+# The rest of the surface, and races
+
+
+def test_every_read_answers_within_the_contract(
+    github: GitHubSandbox, bot: Client, ada: Client, clone: Clone
+) -> None:
+    """Reads that no other rule here needs are complete in the contract's eyes too."""
+    github.add_token("ghs_flow", login="flow[bot]", permissions={"contents": "write", "workflows": "write"})
+    flow = Clone(github, "ghs_flow", clone.folder.parent / "flow")
+    flow.branch("flow", "origin/main", {".github/workflows/ai-runner.yml": WORKFLOW})
+    flow.git("push", "--quiet", "origin", "flow:main")
+    number = open_pull(bot, clone)
+    ada.write("POST", f"pulls/{number}/reviews", event="APPROVE")
+    ada.write("POST", f"issues/{number}/assignees", assignees=["ada", "eve"])
+    ada.write("DELETE", f"issues/{number}/assignees", assignees=["rob"])
+    ada.write("PATCH", f"issues/{number}", labels=["x"], title="Other")
+    ada.write("PATCH", "labels/x", color="00ff00", new_name="y")
+    sha = bot.get(f"pulls/{number}")["head"]["sha"]
+    output = {
+        "title": "t",
+        "summary": "s",
+        "annotations": [
+            {"path": "a", "start_line": 1, "end_line": 1, "annotation_level": "notice", "message": "m"}
+        ],
+    }
+    check = bot.write("POST", "check-runs", name="test", head_sha=sha, output=output)["id"]
+    bot.write("PATCH", f"check-runs/{check}", conclusion="success")
+    bot.write("POST", "dispatches", event_type="x")
+    run = github.runs[0].id
+    bot.write("POST", f"actions/runs/{run}/cancel")
+    bot.write("POST", f"actions/runs/{run}/rerun")
+    review = bot.get(f"pulls/{number}/reviews")[0]["id"]
+    paths = (
+        "readme assignees teams branches labels labels/y collaborators /users/ada /rate_limit /versions /meta"
+        " actions/workflows actions/workflows/ai-runner.yml actions/workflows/ai-runner.yml/runs"
+        " actions/permissions/workflow branches/ai/T-1 git/matching-refs/heads"
+        f" issues/{number} commits/{sha}/pulls pulls/{number}/reviews/{review} actions/runs/{run}/jobs"
+        f" check-runs/{check} check-runs/{check}/annotations commits/{sha}/check-suites"
+    )
+    for path in paths.split():
+        ada.get(path)
+    dismissed = ada.write("PUT", f"pulls/{number}/reviews/{review}/dismissals", message="Old")
+    assert dismissed["state"] == "DISMISSED"
+    assert ada.send("GET", "collaborators/ada").status_code == 204
+
+
+def test_a_public_repository_is_read_by_anybody(tmp_path: Path) -> None:
+    """Without a token a public repository can be read and fetched, and nothing be written."""
+    with GitHubSandbox(git_dir=tmp_path / "public.git", private=False) as github:
+        github.seed(FILES, "First")
+        nobody = Client(github, "")
+        assert nobody.get("")["visibility"] == "public"
+        assert nobody.refused("POST", "dispatches", event_type="x") == (401, "Requires authentication")
+        done = subprocess.run(
+            ["git", "ls-remote", f"{github.url}/acme/till"],
+            env=git_environment(tmp_path),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "refs/heads/main" in done.stdout
+
+
+def test_personal_tokens_are_refused_in_their_own_words(github: GitHubSandbox) -> None:
+    """A fine-grained personal token needs its permission as well as its owner's role."""
+    github.add_token("github_pat", login="ada", kind="user", permissions={"contents": "read"})
+    status, message = Client(github, "github_pat").refused("POST", "dispatches", event_type="x")
+    assert (status, message) == (403, "Resource not accessible by personal access token")
+
+
+def test_two_at_once_open_one_pull_request(github: GitHubSandbox, bot: Client, clone: Clone) -> None:
+    """Of simultaneous requests for the same head one wins, the others hear that it exists."""
+    clone.branch("ai/T-1", "origin/main", {"b.txt": b"b"})
+    body = {"title": "x", "head": "ai/T-1", "base": "main"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: bot.send("POST", "pulls", body).status_code, range(8)))
+    assert sorted(answers) == [201, *[422] * 7]
+    assert len(github.pulls) == 1
+
+
+def test_two_pushes_at_once_move_a_branch_once(github: GitHubSandbox, clone: Clone, tmp_path: Path) -> None:
+    """Of simultaneous compare-and-swap pushes exactly one succeeds."""
+    first = clone.branch("ai/T-1", "origin/main", {"b.txt": b"b"})
+    others = [Clone(github, "ghs_bot", tmp_path / f"clone{number}") for number in range(4)]
+    for number, one in enumerate(others):
+        one.git("fetch", "--quiet", "origin")
+        one.git("checkout", "--quiet", "-B", "x", first)
+        one.commit({"c.txt": str(number).encode()})
+    lease = f"--force-with-lease=refs/heads/ai/T-1:{first}"
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda one: one.run("push", lease, "origin", "HEAD:refs/heads/ai/T-1"), others))
+    assert sum(one.returncode == 0 for one in done) == 1
+
+
+def test_a_listener_may_call_back(github: GitHubSandbox, bot: Client) -> None:
+    """Events are told outside the lock, so that what they start can use the API before the answer is sent."""
+    seen: list[str] = []
+    github.listeners.append(lambda _: seen.append(bot.get("")["full_name"]))
+    bot.write("POST", "dispatches", event_type="x")
+    assert seen == ["acme/till"]
+
+
+def test_old_git_protocols_are_spoken(github: GitHubSandbox, clone: Clone) -> None:
+    """Clients that ask for protocol 0, 1 or 2 are served."""
+    for version in ("0", "1", "2"):
+        listing = clone.git("-c", f"protocol.version={version}", "ls-remote", "origin", "refs/heads/main")
+        assert listing.split()[0] == github.branches()["main"]
+
+
+def test_a_big_push_arrives_whole(github: GitHubSandbox, clone: Clone) -> None:
+    """A push beyond git's buffer, which travels in chunks, is taken."""
+    content = random.Random(1).randbytes(3_000_000)
+    clone.branch("ai/T-1", "origin/main", {"big.bin": content})
+    assert github.files("ai/T-1")["big.bin"] == content
