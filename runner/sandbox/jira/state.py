@@ -434,8 +434,10 @@ class JiraSite:
         return self.may(project, account, "ASSIGNABLE_USER")
 
     def can_see(self, issue: Issue, comment: StoredComment, account: str) -> bool:
-        """Whether a restricted comment is visible to an account."""
-        if comment.visibility is None or self.users[account].is_admin:
+        """Whether a comment is visible to an account: restricted ones to their author and the role or group."""
+        if comment.visibility is None or account == comment.author:
+            return True
+        if account in self.users and self.users[account].is_admin:
             return True
         role = comment.visibility.get("value") or comment.visibility.get("identifier") or ""
         return account in issue.project.roles.get(role, set())
