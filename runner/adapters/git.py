@@ -25,17 +25,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from runner.adapters.git_failures import Ended, local_failure, moved, push_failure, remote_failure
 from runner.core.changes import Base
 from runner.core.work import FileChange
 from runner.errors import (
     Ambiguous,
     ConfigError,
     Conflict,
-    MovedUnderUs,
     NotFound,
     Refused,
     RunnerError,
-    Unauthorized,
     Unavailable,
 )
 
@@ -144,21 +143,6 @@ class _Remote:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Ended:
-    """How a child ended. ``error`` is redacted; ``code`` is negative when a signal or our deadline ended it."""
-
-    code: int
-    output: bytes
-    error: str
-    timed_out: bool = False
-
-    @property
-    def text(self) -> str:
-        """Standard output as one stripped text."""
-        return self.output.decode("utf-8", "surrogateescape").strip()
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Git:
     """Starts git on one repository, named explicitly."""
 
@@ -172,7 +156,7 @@ class _Git:
         remote: _Remote | None = None,
         env: Mapping[str, str] | None = None,
         seconds: float = LOCAL_SECONDS,
-    ) -> _Ended:
+    ) -> Ended:
         """Run git and say how it ended."""
         timed_out = False
         with self._start(arguments, self._environment(remote) | dict(env or {})) as child:
@@ -187,7 +171,7 @@ class _Git:
                 if child.poll() is None:
                     _kill(child)
         message = error.decode("utf-8", "replace")
-        return _Ended(
+        return Ended(
             code=child.returncode,
             output=output,
             error=remote.redact(message) if remote else message,
@@ -199,11 +183,11 @@ class _Git:
         *arguments: str,
         stdin: bytes = b"",
         env: Mapping[str, str] | None = None,
-    ) -> _Ended:
+    ) -> Ended:
         """Run a local command that has no reason to fail."""
         ended = self.try_run(*arguments, stdin=stdin, env=env)
         if ended.code != 0:
-            raise _local_failure(arguments[0], ended)
+            raise local_failure(arguments[0], ended)
         return ended
 
     def init(self, *, object_format: str, bare: bool) -> None:
@@ -465,14 +449,14 @@ class GitPublisher:
             )
             if ended.code == 0:
                 return
-            failure = _push_failure(ref, ended)
+            failure = push_failure(_short(ref), ended)
             if isinstance(failure, ConfigError | NotFound):
                 raise failure
             there = self._ask_head(git, ref, failure)
             if there == commit:
                 return
             if there != expected:
-                raise _moved(ref, expected=expected, there=there)
+                raise moved(_short(ref), expected=expected, there=there)
             if pause is None or not isinstance(failure, Unavailable):
                 raise failure
             self._sleep(pause)
@@ -526,7 +510,7 @@ def _fetch(
         ended = git.try_run(*arguments, remote=remote, seconds=FETCH_SECONDS)
         if ended.code == 0:
             return
-        failure = _remote_failure("fetch", ended)
+        failure = remote_failure("fetch", ended)
         if not isinstance(failure, Unavailable):
             raise failure
     raise failure
@@ -540,7 +524,7 @@ def _remote_head(
         if ended.code == 0:
             lines = (line.partition("\t") for line in ended.text.splitlines())
             return next((sha for sha, _, name in lines if name == ref), None)
-        failure = _remote_failure("ls-remote", ended)
+        failure = remote_failure("ls-remote", ended)
         if not isinstance(failure, Unavailable):
             raise failure
     raise failure
@@ -620,154 +604,3 @@ def _branch_ref(git: _Git, branch: str) -> str:
 
 def _short(ref: str) -> str:
     return ref.removeprefix("refs/heads/")
-
-
-def _moved(ref: str, *, expected: str | None, there: str | None) -> MovedUnderUs:
-    was = f"at {expected[:12]}" if expected else "absent"
-    is_now = f"at {there[:12]}" if there else "gone"
-    return MovedUnderUs(
-        f"The branch `{_short(ref)}` is {is_now}; it was {was} when this run read it.",
-        remedy="Nothing was overwritten; the next run builds on what is there.",
-    )
-
-
-def _local_failure(command: str, ended: _Ended) -> RunnerError:
-    why = f"git {command} took too long" if ended.timed_out else f"git {command}: {_reason(ended.error)}"
-    return RunnerError(f"A local git command failed ({why}).", detail=ended.error)
-
-
-def _reason(error: str) -> str:
-    """The line that says why, short enough for a ticket."""
-    lines = [line.strip() for line in error.splitlines() if line.strip()]
-    telling = [line for line in lines if re.match(r"(fatal|error|remote: error|remote: fatal): ", line)]
-    line = (telling or lines or ["no reason given"])[0]
-    return "".join(c for c in re.sub(r"^(remote: )?(fatal|error): ", "", line) if c.isprintable())[:300]
-
-
-_UNAUTHORIZED = re.compile(
-    r"Authentication failed|could not read (Username|Password)|error: 401", re.IGNORECASE
-)
-_FORBIDDEN = re.compile(
-    r"error: 403|Permission to .* denied|Write access to repository not granted", re.IGNORECASE
-)
-_ABSENT = re.compile(
-    r"repository .* not found|error: 404|does not appear to be a git repository|not exist", re.IGNORECASE
-)
-_REDIRECTED = re.compile(r"unable to update url base from redirection|error: 30\d", re.IGNORECASE)
-_GONE = re.compile(r"not our ref|couldn't find remote ref|no such remote ref", re.IGNORECASE)
-_DOWN = re.compile(
-    r"error: (429|5\d\d)|could not resolve|failed to connect|couldn't connect|connection (refused|reset|timed out)"
-    r"|timed out|operation too slow|early EOF|hung up|RPC failed|unexpected disconnect|empty reply|SSL|curl \d+"
-    r"|transfer closed|broken pipe",
-    re.IGNORECASE,
-)
-
-
-def _remote_failure(command: str, ended: _Ended) -> RunnerError:
-    """What a failed conversation with the server means."""
-    error = ended.error
-    reason = _reason(error)
-    if ended.timed_out or _DOWN.search(error):
-        why = "no answer in time" if ended.timed_out else reason
-        return Unavailable(f"git could not reach GitHub ({why}).", detail=error)
-    if _UNAUTHORIZED.search(error):
-        return Unauthorized(
-            "GitHub refused the token that git used.", remedy="Give the step a valid token.", detail=error
-        )
-    if _FORBIDDEN.search(error):
-        return ConfigError(
-            f"The GitHub token may not {command} here ({reason}).",
-            remedy="Reading needs `contents: read`, pushing `contents: write`.",
-            detail=error,
-        )
-    if _REDIRECTED.search(error):
-        return ConfigError(
-            "The repository's address redirects elsewhere.",
-            remedy="Use its present name; a credential is never sent along a redirect.",
-            detail=error,
-        )
-    if _GONE.search(error):
-        return MovedUnderUs(
-            f"A commit that this run works on is no longer on GitHub ({reason}).",
-            remedy="The branch was probably rewritten; the next run reads it again.",
-            detail=error,
-        )
-    if _ABSENT.search(error):
-        return NotFound("The repository is absent, or invisible to this token.", detail=error)
-    return RunnerError(f"git {command} failed ({reason}).", detail=error)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Rule:
-    """A reason for which servers decline a push, and what to do about it."""
-
-    pattern: re.Pattern[str]
-    summary: str
-    remedy: str
-
-
-_RULES = (
-    _Rule(
-        pattern=re.compile(
-            r"refusing to allow .* (create or update|update) workflow|`workflows?` (permission|scope)",
-            re.IGNORECASE,
-        ),
-        summary="GitHub refused a change to a workflow file: the token has no `workflows` permission.",
-        remedy="Let a person make this change, or push with a GitHub App that has the permission.",
-    ),
-    _Rule(
-        pattern=re.compile(r"verified signatures?|must be signed|signed commits", re.IGNORECASE),
-        summary="The branch requires signed commits, and a pushed commit is not signed.",
-        remedy="Exempt the runner's branches (`ai/**`) from the rule.",
-    ),
-    _Rule(
-        pattern=re.compile(r"push cannot contain secrets|GH009|push protection", re.IGNORECASE),
-        summary="GitHub found what looks like a secret in the changes.",
-        remedy="Look at the changes in the run; allow the value in GitHub only if it is no secret.",
-    ),
-    _Rule(
-        pattern=re.compile(r"GH001|exceeds GitHub's file size limit", re.IGNORECASE),
-        summary="A file is larger than GitHub accepts.",
-        remedy="Keep large files out of the repository.",
-    ),
-    _Rule(
-        pattern=re.compile(r"GH006|protected branch", re.IGNORECASE),
-        summary="The branch is protected against this push.",
-        remedy="Exempt the runner's branches (`ai/**`) from the protection.",
-    ),
-    _Rule(
-        pattern=re.compile(r"GH013|rule violations|hook declined|remote rejected", re.IGNORECASE),
-        summary="GitHub's rules decline the push.",
-        remedy="Change the rule for the runner's branches (`ai/**`), or let a person push.",
-    ),
-)
-
-
-def _push_failure(ref: str, ended: _Ended) -> RunnerError:
-    """What a failed push means, before anybody looked where the branch is."""
-    said = f"{ended.text}\n{ended.error}"
-    if ended.timed_out:
-        return _remote_failure("push", ended)
-    if re.search(r"stale info|fetch first|non-fast-forward|cannot lock ref|reference already exists", said):
-        return MovedUnderUs(
-            f"The branch `{_short(ref)}` moved while the push was under way.",
-            remedy="Nothing was overwritten; the next run builds on what is there.",
-            detail=said,
-        )
-    if re.search(r"^!\t.*\[remote rejected\]", said, re.MULTILINE) or _RULES[0].pattern.search(said):
-        rule = next(rule for rule in _RULES if rule.pattern.search(said))
-        return Refused(f"{rule.summary} ({_declined(said)})", remedy=rule.remedy, detail=said)
-    return _remote_failure("push", ended)
-
-
-def _declined(said: str) -> str:
-    """The server's own words: its error line, else the reason beside the ref."""
-    remote_lines = re.findall(r"^remote: (?:error: )?(.*\S)", said, re.MULTILINE)
-    telling = [
-        line
-        for line in remote_lines
-        if re.search(r"GH\d{3}|refus|must|cannot|error|violat", line, re.IGNORECASE)
-    ]
-    beside = re.findall(r"\[remote rejected\] \((.*)\)", said)
-    line = (telling or beside or remote_lines or ["no reason given"])[0]
-    return "".join(c for c in line if c.isprintable())[:300]

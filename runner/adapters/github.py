@@ -46,8 +46,8 @@ SUMMARY_LIMIT = 4_000
 
 Via = Literal["repository_dispatch", "workflow_dispatch"]
 
-_HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
-_RAW = {**_HEADERS, "Accept": "application/vnd.github.raw+json"}
+HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
+_RAW = {**HEADERS, "Accept": "application/vnd.github.raw+json"}
 _ALIVE = frozenset({"queued", "in_progress", "waiting", "requested", "pending"})
 _WRITERS = frozenset({"admin", "maintain", "write"})
 _GHOST = "ghost"
@@ -149,7 +149,7 @@ class GitHubForge:
 
     def file(self, path: str, *, ref: str) -> bytes | None:
         """Read a file at a ref; ``None`` when there is no file of this name, NotFound when there is no such ref."""
-        address = f"{self._root}/contents/{_quoted(path)}"
+        address = f"{self._root}/contents/{quoted_path(path)}"
         try:
             answer = self._http.get(address, params={"ref": ref}, headers=_RAW, want="bytes")
         except NotFound as exc:
@@ -163,7 +163,7 @@ class GitHubForge:
     def head(self, branch: str) -> str | None:
         """The commit a branch points to; ``None`` when there is no such branch."""
         try:
-            data = self._get(f"/git/ref/heads/{_quoted(branch)}").mapping()
+            data = self._get(f"/git/ref/heads/{quoted_path(branch)}").mapping()
         except NotFound:
             return None
         with _shape():
@@ -175,6 +175,10 @@ class GitHubForge:
         if sha is None:
             return None
         return Branch(name=name, sha=sha, commits=self._commits_beyond(base, sha))
+
+    def is_ahead(self, sha: str, *, of: str) -> bool:
+        """Whether ``of`` lacks this commit or one of its ancestors."""
+        return bool(self._commits_beyond(of, sha))
 
     def commit(self, sha: str) -> CommitInfo:
         """One commit's message and trailers."""
@@ -264,7 +268,7 @@ class GitHubForge:
                 "PUT",
                 f"{self._root}/pulls/{number}/update-branch",
                 json={"expected_head_sha": expected_head},
-                headers=_HEADERS,
+                headers=HEADERS,
                 idempotent=False,
             )
         except ServiceConflict as exc:
@@ -304,7 +308,7 @@ class GitHubForge:
             "POST",
             self._root + path,
             json=body,
-            headers=_HEADERS,
+            headers=HEADERS,
             idempotent=True,
             kind="dispatch",
             want="nothing",
@@ -321,7 +325,7 @@ class GitHubForge:
     # Reading
 
     def _get(self, path: str, **params: str) -> Response:
-        return self._http.get(self._root + path, params=params, headers=_HEADERS)
+        return self._http.get(self._root + path, params=params, headers=HEADERS)
 
     def _pages(self, path: str, params: Mapping[str, str]) -> Iterator[Response]:
         """Every page of a list, following the links that GitHub gives."""
@@ -330,7 +334,7 @@ class GitHubForge:
         for _ in range(MAX_PAGES):
             if "next" not in answer.links:
                 return
-            answer = self._http.get(answer.links["next"], headers=_HEADERS)
+            answer = self._http.get(answer.links["next"], headers=HEADERS)
             yield answer
         raise Unavailable("GitHub lists more than can be read.", detail=f"{path}: over {MAX_PAGES} pages")
 
@@ -353,7 +357,7 @@ class GitHubForge:
         return items
 
     def _commits_beyond(self, base: str, sha: str) -> tuple[CommitInfo, ...]:
-        path = f"/compare/{_quoted(base)}...{segment(sha)}"
+        path = f"/compare/{quoted_path(base)}...{segment(sha)}"
         try:
             items = self._counted_list(path, "commits", "total_commits")
         except NotFound as exc:
@@ -560,7 +564,7 @@ class GitHubForge:
                 with _shape():
                     self._login = str(data["viewer"]["login"])
             except (ConfigError, NotFound):
-                user = self._http.get("/user", headers=_HEADERS).mapping()
+                user = self._http.get("/user", headers=HEADERS).mapping()
                 with _shape():
                     self._login = str(user["login"])
         return self._login
@@ -572,7 +576,7 @@ class GitHubForge:
 
     def _post(self, path: str, body: Mapping[str, object], *, idempotent: bool = False) -> Response:
         return self._http.request(
-            "POST", self._root + path, json=dict(body), headers=_HEADERS, idempotent=idempotent
+            "POST", self._root + path, json=dict(body), headers=HEADERS, idempotent=idempotent
         )
 
     def _patch_pull_request(self, number: int, changes: Mapping[str, str]) -> None:
@@ -581,7 +585,7 @@ class GitHubForge:
                 "PATCH",
                 f"{self._root}/pulls/{number}",
                 json=dict(changes),
-                headers=_HEADERS,
+                headers=HEADERS,
                 idempotent=True,
             )
 
@@ -650,7 +654,7 @@ class GitHubForge:
             "POST",
             self._graphql_url,
             json={"query": query, "variables": dict(variables)},
-            headers=_HEADERS,
+            headers=HEADERS,
             kind="write" if is_write else "read",
             idempotent=not is_write,
         )
@@ -659,7 +663,7 @@ class GitHubForge:
             raise _graphql_failure(errors, answer, is_write=is_write)
         data = body.get("data")
         if not isinstance(data, dict):
-            raise _misshapen("no data in a GraphQL answer", is_write=is_write)
+            raise misshapen("no data in a GraphQL answer", is_write=is_write)
         return data
 
 
@@ -691,10 +695,11 @@ def _graphql_failure(errors: object, answer: Response, *, is_write: bool) -> Run
         return Unavailable("GitHub limits our requests.", detail=said, retry_at=retry_at)
     if any("code" in (error.get("extensions") or {}) for error in listed):
         return ConfigError("This GitHub does not know a part of its API that is needed.", detail=said)
-    return _misshapen(f"GraphQL errors: {said}", is_write=is_write)
+    return misshapen(f"GraphQL errors: {said}", is_write=is_write)
 
 
-def _misshapen(detail: str, *, is_write: bool) -> Unavailable:
+def misshapen(detail: str, *, is_write: bool) -> Unavailable:
+    """An answer that is not what was asked for: a failed read, or a write of unknown result."""
     error = Ambiguous if is_write else Unavailable
     return error("GitHub gave an answer of another shape than its documentation promises.", detail=detail)
 
@@ -705,7 +710,7 @@ def _shape(*, is_write: bool = False) -> Iterator[None]:
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
-        raise _misshapen(f"{type(exc).__name__}: {exc}", is_write=is_write) from exc
+        raise misshapen(f"{type(exc).__name__}: {exc}", is_write=is_write) from exc
 
 
 def _explained(exc: Forbidden) -> ConfigError:
@@ -756,7 +761,7 @@ def _time(text: str | None) -> str:
     return iso(datetime.fromisoformat(text)) if text else ""
 
 
-def _quoted(path: str) -> str:
+def quoted_path(path: str) -> str:
     """A path of several segments, from outside, as part of an address."""
     return "/".join(segment(part) for part in path.split("/"))
 
