@@ -13,11 +13,7 @@ final newline survive every edit.
 
 from __future__ import annotations
 
-import ast
-import json
 import re
-import tomllib
-import warnings
 from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +23,9 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate, pairwise
 from math import gcd
-from pathlib import PurePosixPath
+
+from runner.agent.elision import elides, elision
+from runner.agent.filekinds import after_notes
 
 HUGE = 1_000_000
 """Bytes beyond which a file is not edited as text."""
@@ -273,15 +271,19 @@ class _Document:
         firsts = Counter(line[0] for line in self.contents if line and line[0] in _BLANK)
         return firsts["\t"] > firsts[" "]
 
+    @cached_property
+    def common_eol(self) -> str:
+        """The commonest line end; a line feed in a text of one line."""
+        common = Counter(eol for eol in self.eols if eol).most_common(1)
+        return common[0][0] if common else "\n"
+
     def line_of(self, offset: int) -> int:
         """Index of the line that holds an offset of ``joined``."""
         return bisect_right(self.starts, offset) - 1
 
     def eol_near(self, index: int) -> str:
         """The line end of a line, or of the one before it, or the commonest of the file."""
-        before = self.eols[index - 1] if index else ""
-        common = Counter(eol for eol in self.eols if eol).most_common(1)
-        return self.eols[index] or before or (common[0][0] if common else "\n")
+        return self.eols[index] or (self.eols[index - 1] if index else "") or self.common_eol
 
     def raw(self, first: int, last: int) -> str:
         """Lines ``first`` to before ``last`` with their line ends."""
@@ -360,52 +362,6 @@ def unusable_text(new: str, text: str) -> Refusal | None:
             "Write the text in full; to keep lines, leave them out of both `old` and `new`.",
         )
     return None
-
-
-_COMMENT = re.compile(r"^(?:#+|//+|/\*+|\*+|--+|<!--+|;+|%+|\{/\*+)\s*(.*?)\s*(?:\*+/\}?|--+>)?$")
-_DOTS = re.compile(r"^(?:\.{3,}|\u2026|\(\s*\.{3,}\s*\)|\[\s*\.{3,}\s*\]|\{\s*\.{3,}\s*\})$")
-_THINGS = r"(?:file|code|function|class|method|module|implementation|content|body|tests?|imports?|lines?|fields?|methods|functions|logic|config(?:uration)?)"
-_SAME_AS = r"[ ,(]*(?:(?:is|are|remains?|stays?|goes|go|continues?) )?(?:unchanged|the same|as before|omitted(?: for brevity)?|here)\)?"
-_WORDS = re.compile(
-    rf"(?:the )?rest of (?:(?:the|this|your) )?(?:{_THINGS} ?)+(?:{_SAME_AS})*"
-    rf"|(?:the )?(?:existing|remaining|unchanged) (?:code|implementation|content|body|lines?)(?:{_SAME_AS})*"
-    rf"|(?:the )?(?:existing|previous|remaining|other) (?:{_THINGS} ?)+(?:{_SAME_AS})+"
-    rf"|(?:(?:{_THINGS}|everything(?: else)?|the rest|no changes?) ?)?(?:(?:is|are|remains?|stays?) )?"
-    r"(?:unchanged|omitted(?: for brevity)?|same as before)",
-    re.IGNORECASE,
-)
-_ELISION_WORD = re.compile(
-    r"\b(?:rest|existing|remaining|unchanged|same|other|previous|omitted)\b", re.IGNORECASE
-)
-
-
-def elision(new: str, text: str) -> str | None:
-    """Return the first line of ``new`` that stands for left-out code and is no line of ``text``."""
-    present: set[str] | None = None
-    before = ""
-    for line in new.split("\n"):
-        bare = line.strip()
-        if bare and _elides(bare, before):
-            present = {known.strip() for known in text.split("\n")} if present is None else present
-            if bare not in present:
-                return bare
-        before = bare or before
-    return None
-
-
-def _elides(bare: str, before: str) -> bool:
-    if _DOTS.match(bare):
-        # An Ellipsis is the honest body of a stub, a protocol method or an overload.
-        return not before.endswith((":", '"""', "'''", "(", "[", ","))
-    comment = _COMMENT.match(bare)
-    said = comment.group(1) if comment else bare
-    words = said.strip(".\u2026 ()[]<>")
-    if said.startswith(("...", "\u2026")):
-        # Without a comment sign only a phrase elides: `...rest` is how JavaScript spreads an object.
-        is_phrase = comment is not None or re.fullmatch(r"\w+(?: \w+)+", words) is not None
-        return is_phrase and (not words or bool(_ELISION_WORD.search(words)))
-    is_bracketed = bare.startswith(("[", "(", "<")) and bare.endswith(("]", ")", ">"))
-    return (comment is not None or is_bracketed) and bool(_WORDS.fullmatch(words.rstrip("!")))
 
 
 # --- the exact rung ----------------------------------------------------------------------------
@@ -763,7 +719,7 @@ def _not_found(document: _Document, old: str, new: str) -> Refusal:
     filled = [line for line in lines if line.strip()]
     if filled and all(re.match(r"\s*\d+\|", line) for line in filled):
         hints.append("Leave out the line numbers and the bar that read_file shows.")
-    elif any(_elides(line.strip(), "") for line in filled):
+    elif any(elides(line.strip(), "") for line in filled):
         hints.append("Quote every line; an elision matches nothing.")
     else:
         hints.append("Quote the lines exactly as they are in the file.")
@@ -875,82 +831,3 @@ def _shortened(lines: list[str]) -> list[str]:
     if len(lines) <= 2 * half + 1:
         return lines
     return [*lines[:half], f"  ({len(lines) - 2 * half} lines not shown)", *lines[-half:]]
-
-
-# --- what kind of file it is -------------------------------------------------------------------
-
-
-_GENERATED_NAMES = re.compile(
-    r"(?:^|/)(?:package-lock\.json|npm-shrinkwrap\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|poetry\.lock"
-    r"|uv\.lock|Pipfile\.lock|Cargo\.lock|composer\.lock|Gemfile\.lock|go\.sum|flake\.lock)$"
-    r"|\.min\.(?:js|css)$|\.(?:js|css)\.map$|_pb2(?:_grpc)?\.pyi?$|\.pb\.(?:go|cc|h)$|\.(?:generated|g)\.[a-z]+$"
-)
-_GENERATED_MARK = re.compile(
-    r"@generated\b|\bcode generated by\b.*\bdo not edit\b|\b(?:auto-?generated|automatically generated)\b.*\b(?:do not|don't|by)\b"
-    r"|\bthis file (?:is|was) (?:auto-?|automatically )?generated\b",
-    re.IGNORECASE,
-)
-
-
-def is_generated(path: str, text: str) -> bool:
-    """Whether a tool writes this file, by its name or by a mark among its first lines."""
-    head = text[:2000].split("\n", 11)[:10]
-    return bool(_GENERATED_NAMES.search(path)) or any(_GENERATED_MARK.search(line) for line in head)
-
-
-def after_notes(path: str, before: str | None, after: str) -> list[str]:
-    """What to say about a file as it is now: generated, or broken by this change."""
-    notes: list[str] = []
-    if before is not None and is_generated(path, before):
-        notes.append(
-            "this file is generated by a tool: a change made by hand may be lost, look for its source"
-        )
-    broken = syntax_error(path, after)
-    was_broken = before is not None and broken is not None and syntax_error(path, before) is not None
-    if broken and not was_broken:
-        notes.append(f"{'was valid before, is broken now' if before is not None else 'not valid'}: {broken}")
-    return notes
-
-
-def syntax_error(path: str, text: str) -> str | None:
-    """Parse a Python, JSON, YAML or TOML file; the first error in one line, ``None`` if it parses or is another kind."""
-    parse = _PARSERS.get(PurePosixPath(path).suffix.lower())
-    if parse is None:
-        return None
-    try:
-        parse(text)
-    except (RecursionError, MemoryError):
-        return "nested too deeply to be parsed"
-    except SyntaxError as error:
-        return f"line {error.lineno}: {error.msg}"
-    except ValueError as error:
-        return " ".join(str(error).split())[:300]
-    return None
-
-
-def _parse_python(text: str) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ast.parse(text)
-
-
-def _parse_yaml(text: str) -> None:
-    import yaml  # costs time that runs without YAML need not spend
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        # Events only: nothing is built, so tags and aliases stay harmless.
-        for _ in yaml.parse(text, Loader=loader):
-            pass
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-_PARSERS: dict[str, Callable[[str], object]] = {
-    ".py": _parse_python,
-    ".pyi": _parse_python,
-    ".json": json.loads,
-    ".yaml": _parse_yaml,
-    ".yml": _parse_yaml,
-    ".toml": tomllib.loads,
-}

@@ -25,14 +25,13 @@ from runner.agent.edits import (
     Edit,
     Refusal,
     Rung,
-    after_notes,
     decode,
     edit_file,
-    is_generated,
     lines_of,
     rewrite_file,
     unusable_text,
 )
+from runner.agent.filekinds import after_notes, is_generated
 from runner.agent.paths import FoundFile, Jail
 from runner.agent.toolspecs import checked_arguments, tools, wrong_tool
 from runner.core.paths import bare_repository, check_path, collision, parents, spellings

@@ -25,11 +25,10 @@ from runner.agent.edits import (
     apply_edit,
     decode,
     edit_file,
-    elision,
-    is_generated,
     rewrite_file,
-    syntax_error,
 )
+from runner.agent.elision import elision
+from runner.agent.filekinds import is_generated, syntax_error
 
 
 def edited(text: str, old: str, new: str, **options: bool) -> Edited:
