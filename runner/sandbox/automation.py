@@ -22,7 +22,7 @@ import requests
 import runner
 from runner.sandbox.jira import JiraEvent, JiraSite, adf
 from runner.sandbox.jira.jql import parse
-from runner.sandbox.jira.state import Issue, StoredComment
+from runner.sandbox.jira.records import Issue, StoredComment
 
 Json = dict[str, Any]
 Outcome = Literal["sent", "no_match", "failed"]

@@ -698,6 +698,7 @@ def test_a_query_finds_what_it_says(world: World, three: list[str], jql: str, ex
         "project = ABC ORDER BY colour",
         "labels is here",
         "project = @ 'x",
+        "labels = a.b",
     ],
 )
 def test_a_query_that_jira_would_not_understand_is_400(world: World, jql: str) -> None:

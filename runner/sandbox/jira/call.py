@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.sandbox.jira.records import Issue, JiraError, Project
 from runner.sandbox.jira.shapes import Shape
-from runner.sandbox.jira.state import Issue, JiraError, JiraSite, Project
+from runner.sandbox.jira.state import JiraSite
 from runner.sandbox.jira.views import View
 
 

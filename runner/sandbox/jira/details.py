@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.sandbox.jira import shapes
 from runner.sandbox.jira.call import Answer, Call, Handler, Route, get, write
-from runner.sandbox.jira.state import (
+from runner.sandbox.jira.records import (
     LINK_TYPES,
     Issue,
     JiraError,

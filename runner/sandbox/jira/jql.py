@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from runner.sandbox.jira.state import Issue, JiraError, JiraSite
+from runner.sandbox.jira.records import Issue, JiraError
+from runner.sandbox.jira.state import JiraSite
 
 Predicate = Callable[[Issue], bool]
 TOKEN = re.compile(
@@ -20,6 +21,7 @@ TOKEN = re.compile(
         |(?P<word>[^\s()=<>!,"']+))""",
     re.VERBOSE,
 )
+RESERVED = ".;?|*/%^$#@[]{}\\"
 FIELDS = {
     "project": "project",
     "assignee": "assignee",
@@ -241,9 +243,17 @@ def _tokens(text: str) -> list[Token]:
         if quoted is not None:
             found.append(Token(text=re.sub(r"\\(.)", r"\1", quoted[1:-1]), is_quoted=True))
         else:
-            found.append(Token(text=match["sign"] or match["word"]))
+            found.append(Token(text=match["sign"] or _unreserved(match["word"])))
         at = match.end()
     return found
+
+
+def _unreserved(word: str) -> str:
+    """A bare word; some characters need quotes around them."""
+    reserved = next((one for one in word if one in RESERVED), None)
+    if reserved is not None:
+        raise _error(f"The character '{reserved}' is a reserved JQL character. Enclose it in a string.")
+    return word
 
 
 def _error(message: str) -> JiraError:

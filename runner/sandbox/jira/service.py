@@ -19,7 +19,8 @@ from werkzeug.wrappers import Request, Response
 
 from runner.sandbox.jira import details, setup, shapes, tickets
 from runner.sandbox.jira.call import Answer, Call, Route, Upload
-from runner.sandbox.jira.state import Credential, JiraError, JiraSite
+from runner.sandbox.jira.records import Credential, JiraError
+from runner.sandbox.jira.state import JiraSite
 from runner.sandbox.jira.views import View
 from runner.sandbox.server import Recorder, Service, json_response
 

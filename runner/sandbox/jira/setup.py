@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.sandbox.jira.call import Answer, Call, Route, get
 from runner.sandbox.jira.projects import PERMISSIONS
-from runner.sandbox.jira.state import JiraError, Project, Status, User
+from runner.sandbox.jira.records import JiraError, Project, Status, User
 from runner.sandbox.jira.views import OTHER_FIELDS, SYSTEM_FIELDS, when
 
 ROOT = "/rest/api/3"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.sandbox.jira import adf
-from runner.sandbox.jira.state import JiraError
+from runner.sandbox.jira.records import JiraError
 
 PROPERTY_LIMIT = 32_768
 

@@ -9,7 +9,7 @@ from runner.sandbox.jira import shapes
 from runner.sandbox.jira.call import Answer, Call, Route, decode_token, encode_token, get, write
 from runner.sandbox.jira.jql import parse
 from runner.sandbox.jira.projects import FieldSpec
-from runner.sandbox.jira.state import Issue, IssueType, JiraError, Move, Project
+from runner.sandbox.jira.records import Issue, IssueType, JiraError, Move, Project
 from runner.sandbox.jira.views import system_field
 
 ISSUE = "/rest/api/3/issue"

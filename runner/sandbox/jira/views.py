@@ -9,11 +9,10 @@ from typing import Any
 from urllib.parse import quote
 
 from runner.sandbox.jira.projects import FieldSpec
-from runner.sandbox.jira.state import (
+from runner.sandbox.jira.records import (
     LINK_TYPES,
     Issue,
     IssueType,
-    JiraSite,
     LinkType,
     Move,
     Project,
@@ -25,6 +24,7 @@ from runner.sandbox.jira.state import (
     StoredRemoteLink,
     User,
 )
+from runner.sandbox.jira.state import JiraSite
 
 Json = dict[str, Any]
 CATEGORIES: dict[str, tuple[int, str, str]] = {
