@@ -563,6 +563,15 @@ def test_listing_is_paged_by_link_header(bot: Client, clone: Clone) -> None:
     assert found == [3, 2, 1]
 
 
+def test_listing_by_update_begins_with_the_oldest(bot: Client, clone: Clone) -> None:
+    """Sorting by update is ascending unless the direction is given."""
+    for name in ("ai/T-1", "ai/T-2"):
+        open_pull(bot, clone, name)
+    bot.write("PATCH", "pulls/1", title="Newer")
+    assert [one["number"] for one in bot.get("pulls?sort=updated")] == [2, 1]
+    assert [one["number"] for one in bot.get("pulls?sort=updated&direction=desc")] == [1, 2]
+
+
 def test_what_cannot_be_opened(github: GitHubSandbox, bot: Client, clone: Clone) -> None:
     """A second pull request, one without commits, an absent branch and a refused draft are 422."""
     open_pull(bot, clone)

@@ -42,7 +42,7 @@ _LIST: Query = {
 
 @route("GET {repo}/pulls", READ, query=_LIST)
 def list_pulls(call: Call) -> Answer:
-    """Pull requests, newest first unless asked otherwise; a head without its owner does not filter."""
+    """Pull requests; by creation newest first, by anything else oldest first. A bare head does not filter."""
     state, base = call.query("state", "open"), call.query("base")
     owner, colon, head = call.query("head").partition(":")
     found = [
@@ -52,17 +52,12 @@ def list_pulls(call: Call) -> Answer:
         and base in ("", pull.base)
         and (not colon or (owner.lower(), head) == (call.hub.owner_login.lower(), pull.head))
     ]
-    is_by_update = call.query("sort") == "updated"
-    is_descending = (
-        call.query(
-            "direction",
-            "asc"
-            if "sort" in call.request.args and not is_by_update and call.query("sort") != "created"
-            else "desc",
-        )
-        == "desc"
+    sort = call.query("sort", "created")
+    direction = call.query("direction", "desc" if sort == "created" else "asc")
+    found.sort(
+        key=lambda pull: (pull.updated_at if sort == "updated" else "", pull.number),
+        reverse=direction == "desc",
     )
-    found.sort(key=lambda pull: (pull.updated_at if is_by_update else "", pull.number), reverse=is_descending)
     return call.page(found, lambda pull: views.pull_simple(call.hub, pull))
 
 

@@ -21,7 +21,6 @@ METADATA: Need = ("metadata", "read")
 READ: Need = ("contents", "read")
 WRITE: Need = ("contents", "write")
 PERSON = {"type": "object", "properties": {"name": STRING, "email": STRING, "date": STRING}}
-ROLE_NAMES = {"none": "none", "read": "read", "write": "write", "admin": "admin"}
 
 
 # Repository and people
@@ -71,7 +70,7 @@ def get_permission(call: Call) -> Answer:
     if user is None or user.is_bot:
         raise ApiError(404, f"{login} is not a user")
     role = "read" if user.role == "none" and not call.hub.private else user.role
-    return {"permission": role, "role_name": ROLE_NAMES[role], "user": _collaborator(call, user)}
+    return {"permission": role, "role_name": role, "user": _collaborator(call, user)}
 
 
 @route("GET {repo}/assignees", ("issues", "read"), ("pull_requests", "read"), query=PAGING)
@@ -98,7 +97,7 @@ def _collaborator(call: Call, user: User) -> dict[str, Any]:
         "triage": user.may_push,
         "pull": user.role != "none",
     }
-    return {**views.user(call.hub, user), "permissions": rights, "role_name": ROLE_NAMES[user.role]}
+    return {**views.user(call.hub, user), "permissions": rights, "role_name": user.role}
 
 
 # Service
@@ -399,13 +398,10 @@ def create_ref(call: Call) -> Answer:
     """Create a ref; an existing one is refused."""
     name, sha = call.body["ref"], call.body["sha"]
     git = call.hub.git
-    if not name.startswith("refs/") or name.count("/") < 2 or not git.is_ref_name(name):
-        raise ApiError(
-            422,
-            f"{name} is not a valid ref name."
-            if name.startswith("refs/")
-            else "Reference name must start with 'refs/' and have at least two slashes",
-        )
+    if not name.startswith("refs/") or name.count("/") < 2:
+        raise ApiError(422, "Reference name must start with 'refs/' and have at least two slashes")
+    if not git.is_ref_name(name):
+        raise ApiError(422, f"{name} is not a valid ref name.")
     if git.ref(name):
         raise ApiError(422, "Reference already exists")
     if git.type_of(sha) is None or (name.startswith("refs/heads/") and git.type_of(sha) != "commit"):
