@@ -80,6 +80,8 @@ _SETTINGS = (
 )
 # Files appear byte for byte as they are committed: no line-ending, encoding or filter (LFS) conversion.
 _ATTRIBUTES = "* -text !eol !crlf -ident !filter !working-tree-encoding\n"
+# The only hosts to which a credential may travel unencrypted.
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 
 
@@ -105,7 +107,9 @@ class _Remote:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
-        known = {"http", "https"} | ({"file"} if self.allow_file else set())
+        known = {"https"} | ({"file"} if self.allow_file else set())
+        if parts.hostname in _LOOPBACK:
+            known.add("http")
         if parts.scheme not in known or parts.username or parts.password:
             raise ConfigError(
                 f"`{parts.scheme}://{parts.hostname or ''}` is not an address that git may use here.",
@@ -216,6 +220,9 @@ class _Git:
 
     def _environment(self, remote: _Remote | None) -> dict[str, str]:
         env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+        if "REQUESTS_CA_BUNDLE" in os.environ:
+            # One setting serves both ways to the server.
+            env.setdefault("GIT_SSL_CAINFO", os.environ["REQUESTS_CA_BUNDLE"])
         env |= {
             "GIT_ATTR_NOSYSTEM": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,

@@ -163,6 +163,12 @@ def push_failure(branch: str, ended: Ended) -> RunnerError:
     said = f"{ended.text}\n{ended.error}"
     if ended.timed_out:
         return remote_failure("push", ended)
+    if re.search(r"directory file conflict|exists; cannot create", said):
+        return ConfigError(
+            f"The branch `{branch}` cannot be created beside a branch that is called like its folder or like a file in it.",
+            remedy="Rename that branch, for example the one called `ai`.",
+            detail=said,
+        )
     if re.search(r"stale info|fetch first|non-fast-forward|cannot lock ref|reference already exists", said):
         return MovedUnderUs(
             f"The branch `{branch}` moved while the push was under way.",

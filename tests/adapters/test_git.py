@@ -176,6 +176,7 @@ def test_fetch_from_nowhere(tmp_path: Path) -> None:
         "ext::sh -c true",
         "ssh://git@github.com/o/r",
         "https://me:secret@github.com/o/r",
+        "http://github.com/o/r",
         "/etc",
     ],
 )
@@ -555,6 +556,19 @@ def test_rules_of_the_server(origin: Origin, publisher: GitPublisher, said: str,
     assert caught.value.remedy
     assert said.removeprefix("error: ")[:60] in caught.value.detail
     assert origin.head("b") is None
+
+
+def test_a_branch_called_like_a_folder(origin: Origin, publisher: GitPublisher) -> None:
+    """A branch `ai` keeps every `ai/...` from being created; waiting does not help."""
+    start = origin.commit({"a.txt": b"1\n"}, branch="ai")
+    with pytest.raises(ConfigError, match="ai/ABC-1"):
+        publisher.publish(
+            branch="ai/ABC-1",
+            start=start,
+            expected=None,
+            changes=[FileChange(path="a.txt", content=b"2\n")],
+            message="m",
+        )
 
 
 def test_base_shows_the_tree_and_the_asked_contents(origin: Origin, publisher: GitPublisher) -> None:

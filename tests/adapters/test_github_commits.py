@@ -13,6 +13,7 @@ from runner.adapters.github_commits import ApiPublisher
 from runner.adapters.http import HttpClient, bearer
 from runner.core.work import FileChange
 from runner.errors import Ambiguous, ConfigError, Conflict, MovedUnderUs, Refused
+from runner.ports import Forge, Publisher
 from tests.adapters.test_github import BRANCH, OURS, TOKEN, Site, StandingClock
 from tests.contracts import violations
 
@@ -41,6 +42,18 @@ def publish(site: Site, *changes: FileChange, token: str = TOKEN, **options: Any
             **options,
         }
     )
+
+
+def test_ports(site: Site) -> None:
+    """Forge and publishers are what the ports ask for; the type checker holds them to it."""
+    http = HttpClient(site.server.url, service="GitHub", auth=bearer(TOKEN), clock=StandingClock())
+    forge = GitHubForge(http, repository="acme/till")
+    ports: tuple[Forge, Publisher, Publisher] = (
+        forge,
+        site.publisher(),
+        ApiPublisher(http, forge, repository="acme/till"),
+    )
+    assert len(ports) == 3
 
 
 def test_a_new_branch(site: Site) -> None:
