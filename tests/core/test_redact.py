@@ -132,6 +132,11 @@ def test_masking_twice_masks_once(secret: str, text: str) -> None:
     assert redactor.mask(redactor.mask(text)) == redactor.mask(text)
 
 
+def test_a_mask_does_not_complete_another_secret() -> None:
+    """What the mask and its neighbours spell together is masked too."""
+    assert Redactor(["aa***bb"]).mask("aaaa***bbbb") == "***"
+
+
 def test_a_short_secret_is_masked_whole() -> None:
     """A secret shorter than 12 characters is found as a whole."""
     assert Redactor([SHORT]).mask(f"pw={SHORT};") == "pw=***;"
