@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from runner.ports import Console
     from runner.settings import Settings
     from runner.workflow.event import Event
+    from runner.workflow.stages import Desk
 
 STAGES = ("gather", "fetch", "think", "publish", "conclude")
 PHASES = ("auto", "plan", "breakdown", "implement", "revise", "complete", "sweep")
@@ -102,7 +104,7 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     if arguments.verb == "demo":
         from runner.sandbox.demo import demo_verb
 
-        return demo_verb(arguments)
+        return int(demo_verb(arguments))
     from runner.adapters.console import open_console
     from runner.core.redact import Redactor
     from runner.settings import Settings
@@ -157,14 +159,17 @@ class _Verb:
             return self._all_stages(event)
         if verb == "sweep" or (event.is_sweep and verb in ("gather", "publish")):
             return self._sweep(event) if verb != "gather" else self._sweep_later()
-        stages = {
-            "gather": self._gather,
-            "fetch": self._fetch,
-            "think": self._think,
-            "publish": self._publish,
-            "conclude": self._conclude,
-        }
-        return stages[verb](event)
+        match verb:
+            case "gather":
+                return self._gather(event)
+            case "fetch":
+                return self._fetch()
+            case "think":
+                return self._think()
+            case "publish":
+                return self._publish(event)
+            case _:
+                return self._conclude()
 
     # --- the event and the files ------------------------------------------------------------------------
 
@@ -226,8 +231,9 @@ class _Verb:
             self.settings, event, self.console, run=run, work_dir=self.work_dir, publishes=False
         )
         try:
-            with _telling(self, stage.desk):
-                file, end = gather_stage(stage.desk, dry_run=self._is_dry(event))
+            file, end = gather_stage(stage.desk, dry_run=self._is_dry(event))
+        except Exception as exc:  # whatever it is, the ticket is told before the run ends
+            return self._tell(stage.desk, exc)
         finally:
             stage.close()
         write_file(self.work_dir / "work.json", file)
@@ -241,23 +247,44 @@ class _Verb:
         for name in ("work.json", "result.json", "gather.json", "end.json"):
             (self.work_dir / name).unlink(missing_ok=True)
 
-    def _fetch(self, event: Event) -> int:
+    def _fetch(self) -> int:
         from runner import composition
 
         file = self._work_file()
-        if file.work is None:
+        work = file.work
+        if work is None:
             raise ConfigError(
                 "This run needs no checkout.", remedy="Run `fetch` only after `gather` asked for a model."
             )
-        composition.fetch(self.settings, self.work_dir, file.commits, file.work.start)
-        return 0
-
-    def _think(self, event: Event) -> int:
-        from runner.workflow.thinking import think_stage
-
-        return think_stage(
-            self._work_file(), settings=self.settings, work_dir=self.work_dir, console=self.console
+        return self._leave_result(
+            file, lambda: composition.fetch(self.settings, self.work_dir, file.commits, work.start)
         )
+
+    def _think(self) -> int:
+        """Any typed end is a success of this stage: ``publish`` says what it means. Only a bug fails it."""
+        from runner import composition
+
+        _raise_on_signals()
+        file = self._work_file()
+        return self._leave_result(
+            file, lambda: composition.think(self.settings, file, self.work_dir, self.console.log)
+        )
+
+    def _leave_result(self, file: WorkFile, make: Callable[[], Result | None]) -> int:
+        """Write what ``make`` returns; an error that has a name becomes a typed result, which ``publish`` tells."""
+        from runner.core.handover import write_file
+        from runner.workflow.thinking import result_of_error
+
+        try:
+            result = make()
+        except RunnerError as exc:
+            self.console.annotate("warning", "ai-runner", f"{file.key}: {exc.summary}")
+            self.console.log(exc.detail)
+            result = result_of_error(file, exc)
+        if result is not None:
+            write_file(self.work_dir / "result.json", result)
+            self.console.log(f"{file.key}: {result.outcome} after {result.calls} calls of the model")
+        return 0
 
     def _publish(self, event: Event) -> int:
         from runner import composition
@@ -268,8 +295,9 @@ class _Verb:
             self.settings, event, self.console, run=file.run, work_dir=self.work_dir, publishes=True
         )
         try:
-            with _telling(self, stage.desk):
-                end = publish_stage(stage.desk, file, self._result())
+            end = publish_stage(stage.desk, file, self._result())
+        except Exception as exc:  # whatever it is, the ticket is told before the run ends
+            return self._tell(stage.desk, exc, phase=file.phase)
         finally:
             stage.close()
         return self._finish(end)
@@ -280,7 +308,7 @@ class _Verb:
         path = self.work_dir / "result.json"
         return read_file(path, Result) if path.exists() else None
 
-    def _conclude(self, event: Event) -> int:
+    def _conclude(self) -> int:
         from runner import composition
         from runner.workflow.conclude import conclude_stage
 
@@ -338,10 +366,10 @@ class _Verb:
         verdict = self._work_file().verdict if (self.work_dir / "work.json").exists() else "none"
         if code == 0 and verdict == "model":
             code = self._child("fetch")
-            if code == 0:
-                # A failed `think` is told by `publish`, which finds no result.
+            if code == 0 and not (self.work_dir / "result.json").exists():
                 self._child("think")
-                code = self._child("publish")
+            # Whatever became of `fetch` and `think` is told by `publish`.
+            code = self._child("publish")
         elif code == 0 and verdict == "publish":
             code = self._child("publish")
         if not (self.work_dir / "end.json").exists():
@@ -405,46 +433,33 @@ class _Verb:
     def _log_traceback(self, exc: BaseException) -> None:
         self.console.log("".join(traceback.format_exception(exc)))
 
-    def told(self, end: End, error: RunnerError | None) -> int:
-        """An error that the ticket was told about: the end is reported like any other."""
-        if error is not None and error.detail:
+    def _tell(self, desk: Desk, exc: Exception, *, phase: str = "") -> int:
+        """Tell the ticket what ended the stage; if not even that can be written, the log says both."""
+        from runner.core.phases import Phase
+        from runner.workflow.stages import tell
+
+        error = exc if isinstance(exc, RunnerError) else None
+        if error is None:
+            self._log_traceback(exc)
+        elif error.detail:
             self.console.log(error.detail)
+        try:
+            end = tell(desk, error, Phase(phase) if phase in set(Phase) else None)
+        except RunnerError as second:
+            self.console.log(f"The ticket could not be told: {second.summary} {second.detail}")
+            return self._failed(error or second)
         return self._finish(end)
 
 
-class _telling:  # noqa: N801 - reads as a statement: `with _telling(...)`
-    """Tell the ticket about whatever ends the block, then exit with the code of that end."""
+def _raise_on_signals() -> None:
+    """SIGINT and SIGTERM end the model's work at once; its result is closed as stopped."""
+    from runner.agent.loop import StoppedError
 
-    def __init__(self, verb: _Verb, desk: object) -> None:
-        self.verb = verb
-        self.desk = desk
+    def stop(number: int, _: object) -> None:
+        raise StoppedError(number)
 
-    def __enter__(self) -> None:
-        return
-
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: object) -> None:
-        from runner.core.phases import Phase
-        from runner.workflow.stages import Desk, tell
-
-        if (
-            exc is None
-            or not isinstance(exc, Exception)
-            or not isinstance(self.desk, Desk)
-            or not self.desk.key
-        ):
-            return
-        error = exc if isinstance(exc, RunnerError) else None
-        if error is None:
-            self.verb._log_traceback(exc)
-        path = self.verb.work_dir / "work.json"
-        file = self.verb._work_file() if path.exists() else None
-        phase = Phase(file.phase) if file is not None and file.phase in set(Phase) else None
-        try:
-            end = tell(self.desk, error, phase)
-        except RunnerError as second:
-            self.verb.console.log(f"The ticket could not be told: {second.summary} {second.detail}")
-            raise SystemExit(_report_error(self.verb.console, error or second, key=self.verb.key)) from exc
-        raise SystemExit(self.verb.told(end, error)) from exc
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
 
 
 def _report_error(console: Console, error: RunnerError | None, *, key: str) -> int:

@@ -5,6 +5,7 @@ Heavy modules are imported inside: starting the runner imports neither an SDK no
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.core.handover import Work
+from runner.core.handover import Result, Work, WorkFile
 from runner.core.model import iso
 from runner.core.policy import Policy
 from runner.core.redact import Redactor
@@ -33,7 +34,7 @@ MAX_CHANGE_BYTES = 2 * 1024 * 1024
 
 
 def now() -> str:
-    """This moment as the records keep it."""
+    """Tell the time as the records keep it."""
     return iso(datetime.now(UTC))
 
 
@@ -96,7 +97,7 @@ def open_desk(
     publisher = _publisher(settings, work_dir) if publishes else None
 
     def writes() -> int:
-        return jira.writes + github.writes + (publisher.pushes if publisher is not None else 0)
+        return jira.writes + github.writes
 
     desk = Desk(
         key=event.issue_key or "",
@@ -174,7 +175,7 @@ def _guard(publisher: GitPublisher) -> Callable[[Work, Sequence[FileChange], Pol
     return check
 
 
-def fetch(settings: Settings, work_dir: Path, shas: Sequence[str], start: str) -> Path:
+def fetch(settings: Settings, work_dir: Path, shas: Sequence[str], start: str) -> None:
     """Fetch exactly these commits and check one out; the credential ends with the child that used it."""
     from runner.adapters.git import checkout, fetch_commits
 
@@ -185,4 +186,44 @@ def fetch(settings: Settings, work_dir: Path, shas: Sequence[str], start: str) -
         raise ConfigError("There is no commit to work on.", remedy="The repository needs a first commit.")
     fetch_commits(settings.git_url or "", token, shas, into)
     checkout(into, start)
-    return into
+
+
+def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str], None]) -> Result:
+    """Let the model work on the checkout. The SDK is imported while the checkout is read."""
+    from runner.adapters.git import tracked_files
+    from runner.adapters.llm_common import create_model
+    from runner.adapters.shell import child_environment, harden, run_command
+    from runner.adapters.transcript import Transcript
+    from runner.workflow.thinking import Bench, choice_for
+    from runner.workflow.thinking import think as work_on
+
+    if file.work is None:
+        raise ConfigError("This run needs no model.", remedy="Run `think` only after `gather` asked for one.")
+    harden()
+    choice = choice_for(file.work.phase, file.policy)
+    is_anthropic = choice.provider == "anthropic"
+    settings.require("model:anthropic" if is_anthropic else "model:openai")
+    key = settings.anthropic_api_key if is_anthropic else settings.openai_api_key
+    model = create_model(
+        choice,
+        api_key=key.get_secret_value() if key is not None else "",
+        base_url=settings.anthropic_base_url if is_anthropic else settings.openai_base_url,
+    )
+    model.preload()
+    checkout, home = work_dir / "checkout", work_dir / "home"
+    home.mkdir(exist_ok=True)
+    environment = child_environment(
+        os.environ, home=home, declared=file.policy.checks.environment, known_secrets=settings.secrets
+    )
+    with Transcript(work_dir / "transcript.jsonl", redactor=Redactor(settings.secrets)) as transcript:
+        bench = Bench(  # noqa: S604 - the commands are the adopter's own, from the default branch
+            checkout=checkout,
+            tracked=tracked_files(checkout, file.work.start),
+            model=model,
+            shell=lambda line, timeout: run_command(line, cwd=checkout, env=environment, timeout=timeout),
+            monotonic=time.monotonic,
+            log=transcript.add,
+            transcript=str(transcript.path),
+        )
+        log(f"{file.key}: {file.work.phase} with {choice.provider}:{choice.model}")
+        return work_on(file, bench)

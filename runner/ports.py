@@ -22,7 +22,7 @@ from runner.core.model import (
     Ticket,
     TicketType,
 )
-from runner.core.work import Brief, FileChange, Input, Turn
+from runner.core.work import Brief, FileChange, Input, Turn, Usage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,6 +262,20 @@ class Publisher(Protocol):
 class Conversation(Protocol):
     """An append-only exchange with one model."""
 
+    @property
+    def usage(self) -> Usage:
+        """Everything billed so far, failed calls included."""
+        ...
+
+    @property
+    def calls(self) -> int:
+        """HTTP calls so far, failed ones included."""
+        ...
+
+    def estimate(self, inputs: Sequence[Input]) -> int:
+        """Prompt tokens that sending these inputs now would take."""
+        ...
+
     def send(self, inputs: Sequence[Input], *, deadline: float) -> Turn:
         """Add inputs, ask, keep the raw answer, return it in neutral shape.
 
@@ -273,6 +287,10 @@ class Conversation(Protocol):
 
 class Model(Protocol):
     """A provider's model."""
+
+    def preload(self) -> None:
+        """Begin importing the SDK beside other work."""
+        ...
 
     def open(self, brief: Brief) -> Conversation:
         """Begin a conversation with fixed instructions and tools."""

@@ -6,6 +6,7 @@ recomputes the digests and guards every change.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -126,6 +127,12 @@ class ChangeRecord(Closed):
     path: Annotated[str, StringConstraints(min_length=1, max_length=4_096)]
     mode: Mode = "100644"
     content: Base64Bytes | None = None
+
+    @classmethod
+    def from_change(cls, change: FileChange) -> ChangeRecord:
+        """The record of a change."""
+        encoded = None if change.content is None else base64.b64encode(change.content)
+        return cls.model_validate({"path": change.path, "mode": change.mode, "content": encoded})
 
     def to_change(self) -> FileChange:
         """The change as the publisher takes it."""

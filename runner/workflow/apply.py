@@ -54,6 +54,7 @@ class Applier:
     sleep: Callable[[float], None]
     log: Callable[[str], None]
     writes: int = 0
+    pushes: int = 0
     dispatched: list[str] = field(default_factory=list)
     _editable: frozenset[str] | None = None
 
@@ -289,6 +290,7 @@ class Applier:
         publisher = self.publisher
         if publisher is None:
             raise ConfigError("This stage may not push.", remedy="Run the stage `publish`.")
+        self.pushes += 1
         self._write(
             f"push {effect.branch}",
             lambda: publisher.publish(

@@ -60,6 +60,7 @@ class Desk:
     policy: Policy = field(default_factory=Policy)
     overrides: dict[str, str] = field(default_factory=dict)
     dispatched: list[str] = field(default_factory=list)
+    pushes: int = 0
     me: Account | None = None
     repository: Repository | None = None
 
@@ -137,6 +138,7 @@ class Desk:
             applier.apply(effects)
         finally:
             self.dispatched += applier.dispatched
+            self.pushes += applier.pushes
 
 
 # --- gather -----------------------------------------------------------------------------------------------
@@ -303,7 +305,7 @@ def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | No
         pull_request_url=pull_request.url if pull_request is not None else "",
         cost_usd=entry.usd if entry is not None else Decimal(0),
         model_calls=result.calls if result is not None else 0,
-        writes=desk.writes(),
+        writes=desk.writes() + desk.pushes,
         dispatches=len(desk.dispatched),
         next=tuple(dict.fromkeys(desk.dispatched)),
         transcript=result.transcript if result is not None else "",
