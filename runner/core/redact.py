@@ -2,8 +2,8 @@
 
 Pure functions on text. Nothing in here decides what may be said; it only takes away what must never be: secrets,
 characters that people cannot see, workflow commands, and Markdown that acts. Every function may be applied twice
-without changing more than once. The order for outgoing text is ``mask``, ``clean``, then a neutraliser: cleaning
-afterwards would take the neutraliser's invisible breaks out again.
+without changing more than once. Neutralise last: cleaning afterwards would take a neutraliser's invisible breaks out
+again.
 """
 
 from __future__ import annotations
@@ -72,7 +72,17 @@ class Redactor:
         )
 
     def mask(self, text: str) -> str:
-        """The text with every secret, and every piece of one of 12 characters or more, as ``***``."""
+        """The text with every secret, and every piece of one of 12 characters or more, as ``***``.
+
+        A secret that only hidden characters tear apart is masked too; such text comes back cleaned, because
+        whoever cleans it later would put the secret together again.
+        """
+        masked = self._mask_all(text)
+        cleaned = clean(masked)
+        whole = self._mask_all(cleaned)
+        return masked if whole == cleaned else whole
+
+    def _mask_all(self, text: str) -> str:
         while (masked := self._mask_once(text)) != text:
             text = masked
         return text

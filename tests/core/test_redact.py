@@ -132,6 +132,15 @@ def test_masking_twice_masks_once(secret: str, text: str) -> None:
     assert redactor.mask(redactor.mask(text)) == redactor.mask(text)
 
 
+@pytest.mark.parametrize("hidden", ["\u200b", "\x00", "\u202e", "\U000e0041"])
+def test_hidden_characters_do_not_carry_a_secret_through(hidden: str) -> None:
+    """A secret torn apart by what nobody sees is masked, in whatever order text is cleaned and masked."""
+    torn = hidden.join(SECRET)
+    redactor = Redactor([SECRET])
+    assert redactor.mask(f"a {torn} b") == "a *** b"
+    assert clean(redactor.mask(torn)) == redactor.mask(clean(torn)) == "***"
+
+
 def test_a_mask_does_not_complete_another_secret() -> None:
     """What the mask and its neighbours spell together is masked too."""
     assert Redactor(["aa***bb"]).mask("aaaa***bbbb") == "***"
