@@ -664,8 +664,6 @@ def _splice(
         pieces.append(after[-1] + eol)
     if pieces:
         pieces[-1] = after[-1] + document.eols[first + count - 1]
-        if pieces[0] == "\n" and first and document.eols[first - 1] == "\r":
-            pieces[0] = "\r"  # a line feed after a carriage return would be one line end, not two
     before = document.contents[first : first + count]
     return Edited(
         text=document.raw(0, first) + "".join(pieces) + document.raw(first + count, len(document.contents)),

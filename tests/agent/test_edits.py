@@ -547,13 +547,15 @@ def test_an_applied_edit_changes_exactly_the_quoted_span(span, new):
     assert answer.rung is Rung.EXACT
     assert answer.text.startswith(text[:start])
     assert answer.text.endswith(text[end:])
-    assert normal(text[:start]) + new + normal(text[end:]) == normal(answer.text)
+    if not (text[:start].endswith("\r") and (new + text[end:]).startswith("\n")):
+        assert normal(text[:start]) + new + normal(text[end:]) == normal(answer.text)
 
 
 @given(files(least=3), st.data())
 def test_applying_and_reversing_gives_the_same_bytes(text, data):
     """An edit of whole lines, then the same edit with old and new exchanged, restores every byte."""
     contents = normal(text).split("\n")
+    assume(len(contents) > 1)
     first = data.draw(st.integers(0, len(contents) - 2))
     old = contents[first] + "\n" + contents[first + 1]
     new = contents[first] + "\nzz inserted zz\n" + contents[first + 1]
