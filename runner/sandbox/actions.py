@@ -46,6 +46,8 @@ PASSED_ON = (
     *("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_CACHE_DIR", "UV_OFFLINE"),
 )
 GRACE_SECONDS = 10.0
+# `scripts/install-locked` lets an isolated Python find this checkout.
+RUNNER = (sys.executable, "-I", "-m", "runner")
 
 
 @dataclass(kw_only=True)
@@ -454,7 +456,7 @@ class _ProcessExecutor(_Executor):
             "RUNNER_TEMP": str(temporary),
         }
         arguments = [
-            *(self._command or _runner_command(self._action_dir)),
+            *(self._command or RUNNER),
             *("run", "--event", str(run.event_path), "--work-dir", str(temporary / "ai-runner-work")),
         ]
         code = self._run_child(run, arguments, env=env, cwd=workspace)
@@ -588,12 +590,6 @@ def _find_program(name: str) -> Path:
             remedy="Install requirements/dev.txt, which brings it (`make test` does).",
         )
     return Path(found)
-
-
-def _runner_command(action_dir: Path) -> list[str]:
-    """The runner of this checkout under ``-I``, whether or not an environment points at it."""
-    start = "import runpy, sys; sys.path.append(sys.argv.pop(1)); runpy.run_module('runner', run_name='__main__', alter_sys=True)"
-    return [sys.executable, "-I", "-c", start, str(action_dir)]
 
 
 def _env_file(path: Path, values: Mapping[str, str]) -> Path:

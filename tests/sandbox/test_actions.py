@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from runner.errors import ConfigError
-from runner.sandbox.actions import ActionsEngine, Workflow, WorkflowRun, read_outputs, ship
+from runner.sandbox.actions import RUNNER, ActionsEngine, Workflow, WorkflowRun, read_outputs, ship
 from runner.sandbox.github.state import GitHubEvent
 from runner.settings import INPUTS, SECRETS
 
@@ -108,6 +108,9 @@ class Stage:
             mint_token=self.mint,
             work_dir=self.folder / "work",
             variables={**VARIABLES, **options.pop("variables", {})},
+            command=options.pop(
+                "command", [sys.executable, "-I", str(self.action / "runner" / "__main__.py")]
+            ),
             **options,
         )
         self.engines.append(engine)
@@ -363,6 +366,11 @@ def test_a_filter_that_is_not_applied_is_refused(stage: Stage, tmp_path: Path) -
     changed.write_text(text)
     with pytest.raises(ValueError, match="paths"):
         stage.engine(workflow=changed)
+
+
+def test_the_runner_is_started_isolated() -> None:
+    """Nothing of the folder a run works in is importable."""
+    assert RUNNER == (sys.executable, "-I", "-m", "runner")
 
 
 def test_an_output_file_reads_back() -> None:
