@@ -227,8 +227,17 @@ def _link_end(entry: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
 
 
 def remote_links(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Addresses of remote links by global id; links without one are nobody's to update."""
-    return {str(entry["globalId"]): str(entry["object"]["url"]) for entry in entries if entry.get("globalId")}
+    """Addresses of remote links by global id, those struck through followed by `` resolved``.
+
+    Links without a global id are nobody's to update.
+    """
+    found = {str(entry["globalId"]): entry["object"] for entry in entries if entry.get("globalId")}
+    return {
+        name: f"{target['url']} resolved"
+        if (target.get("status") or {}).get("resolved")
+        else str(target["url"])
+        for name, target in found.items()
+    }
 
 
 def transition(data: Mapping[str, Any]) -> Transition:
