@@ -370,7 +370,7 @@ def test_a_filter_that_is_not_applied_is_refused(stage: Stage, tmp_path: Path) -
 
 def test_the_runner_is_started_isolated() -> None:
     """Nothing of the folder a run works in is importable."""
-    assert RUNNER == (sys.executable, "-I", "-m", "runner")
+    assert list(RUNNER) == [sys.executable, "-I", "-m", "runner"]
 
 
 def test_an_output_file_reads_back() -> None:
