@@ -15,7 +15,8 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml) docs/workflow/ai-runner.yml
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
-demo: $(VENV)/sandbox.stamp ## A ticket's whole story on embedded services, offline
+# `--via act` needs act, which comes with the development tools.
+demo: $(VENV)/$(if $(findstring act,$(ARGS)),dev,sandbox).stamp ## A ticket's whole story on embedded services, offline
 	@$(RUN) demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## The tests

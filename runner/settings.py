@@ -2,7 +2,7 @@
 
 Which variables are needed depends on the stage, because each stage is given only its own secrets:
 ``require`` is called with what a stage is about to use. A value that is there must always be well-formed.
-Messages name variables, inputs and sections, never a secret's value.
+Messages name variables and inputs, never a secret's value; `core/report.py` adds where the README explains them.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Settings(BaseModel):
                 raise ConfigError(
                     "Both `JIRA_API_TOKEN` and `JIRA_BEARER_TOKEN` are set.",
                     remedy="Give the action one of the inputs `jira-api-token` (with `jira-email`) and "
-                    "`jira-bearer-token`; see the README, section “Inputs”.",
+                    "`jira-bearer-token`.",
                 )
             return
         _present("JIRA_API_TOKEN", self.jira_api_token)
@@ -298,12 +298,10 @@ def _present(name: str, value: object) -> None:
     )
     raise ConfigError(
         f"`{name}` is missing.",
-        remedy=f"{_source(name)}{hint}; see the README, section “Inputs”.",
+        remedy=f"{_source(name)}{hint}.",
     )
 
 
 def _malformed(name: str, reason: str, *, value: str | None) -> ConfigError:
     shown = f" (`{value[:200]}`)" if value else ""
-    return ConfigError(
-        f"`{name}`{shown} {reason}.", remedy=f"{_source(name)}; see the README, section “Inputs”."
-    )
+    return ConfigError(f"`{name}`{shown} {reason}.", remedy=f"{_source(name)}.")

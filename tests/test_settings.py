@@ -111,14 +111,13 @@ def test_settings_are_frozen() -> None:
         ("model:openai", "OPENAI_API_KEY"),
     ],
 )
-def test_what_a_stage_needs_is_named_with_its_input_and_section(need: Need, name: str) -> None:
-    """A missing variable names itself, the input it travels from and where the README explains it."""
+def test_what_a_stage_needs_is_named_with_its_input(need: Need, name: str) -> None:
+    """A missing variable names itself and the input it travels from."""
     settings().require(need)
     with pytest.raises(ConfigError) as error:
         without(name).require(need)
     assert f"`{name}` is missing" in error.value.summary
     assert INPUTS.get(name, "GitHub Actions") in error.value.remedy
-    assert "README" in error.value.remedy
 
 
 def test_a_stage_needs_only_its_own() -> None:

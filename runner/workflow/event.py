@@ -26,7 +26,6 @@ MAX_EVENT_BYTES = 25 * 1024 * 1024
 MAX_EVENT_ID = 200
 
 _TRUTH: Mapping[object, bool] = {"true": True, "false": False, "": False}
-_PAYLOAD_SECTION = 'The README, section "Payload", shows one.'
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +135,7 @@ def _phase(payload: Mapping[str, Any]) -> Expected:
     if found is None:
         raise ConfigError(
             f"`{_short(value)}` is not a phase.{_nearest(str(value), EXPECTED)}",
-            remedy=f"`phase` is one of {', '.join(EXPECTED)}. {_PAYLOAD_SECTION}",
+            remedy=f"`phase` is one of {', '.join(EXPECTED)}.",
         )
     return found
 
@@ -148,12 +147,12 @@ def _issue_key(payload: Mapping[str, Any]) -> str:
         instead = f" It has `{_short(misspelt)}` instead." if misspelt else ""
         raise ConfigError(
             f"The payload has no `issue_key`.{instead}",
-            remedy=f"Send the ticket's key, as in `ABC-12`; only the phase `sweep` goes without. {_PAYLOAD_SECTION}",
+            remedy="Send the ticket's key, as in `ABC-12`; only the phase `sweep` goes without.",
         )
     if not isinstance(value, str) or not KEY.fullmatch(value):
         raise ConfigError(
             f"`{_short(value)}` is not a Jira key.{_corrected_key(value)}",
-            remedy=f"`issue_key` is text such as `ABC-12`, without spaces or an address. {_PAYLOAD_SECTION}",
+            remedy="`issue_key` is text such as `ABC-12`, without spaces or an address.",
         )
     return value
 
@@ -174,7 +173,7 @@ def _event_id(payload: Mapping[str, Any]) -> str:
     ):
         raise ConfigError(
             "The payload's `event_id` is not a short text.",
-            remedy=f"`event_id` is printable ASCII text of at most {MAX_EVENT_ID} characters. {_PAYLOAD_SECTION}",
+            remedy=f"`event_id` is printable ASCII text of at most {MAX_EVENT_ID} characters.",
         )
     return value
 
@@ -186,7 +185,7 @@ def _dry_run(payload: Mapping[str, Any]) -> bool:
     if not isinstance(value, str) or value not in _TRUTH:
         raise ConfigError(
             f"`{_short(value)}` is neither true nor false.",
-            remedy=f"`dry_run` is `true` or `false`. {_PAYLOAD_SECTION}",
+            remedy="`dry_run` is `true` or `false`.",
         )
     return _TRUTH[value]
 
@@ -221,7 +220,7 @@ def _nothing(reason: str) -> Event:
 def _malformed(reason: str, *, detail: str = "") -> ConfigError:
     return ConfigError(
         f"The event cannot be read: {reason}.",
-        remedy=f"Check what sends it. {_PAYLOAD_SECTION}",
+        remedy="Check what sends it.",
         detail=detail,
     )
 
