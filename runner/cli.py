@@ -6,7 +6,6 @@ Every stage is a process of its own with only its own secrets; they meet in ``wo
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import signal
 import subprocess
@@ -38,6 +37,12 @@ _COMMON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "SSL
            "AI_RUNNER_CONFIG", "AI_RUNNER_ISSUE_KEY", "AI_RUNNER_PHASE", "AI_RUNNER_DRY_RUN", "AI_RUNNER_PAUSED",
            "PYTHONDONTWRITEBYTECODE")  # fmt: skip
 _JIRA = ("JIRA_BASE_URL", "JIRA_EMAIL", "JIRA_API_TOKEN", "JIRA_BEARER_TOKEN")
+# `python -I -m runner` for a package that this interpreter may only know by the path it was started from.
+START = (
+    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
+    "runpy.run_module('runner', run_name='__main__', alter_sys=True)"
+)
+
 # What each stage may see; nothing else of our environment reaches it.
 STAGE_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "gather": (*_COMMON, *_JIRA, "GITHUB_TOKEN"),
@@ -375,10 +380,19 @@ class _Verb:
         if not (self.work_dir / "end.json").exists():
             self._child("conclude")
         path = self.work_dir / "end.json"
-        end = End.model_validate_json(path.read_bytes()) if path.exists() else None
-        if end is not None and self.arguments.json:
-            print(json.dumps(self._with_claim(end).model_dump(mode="json")))
+        if path.exists():
+            self._publish_end(self._with_claim(End.model_validate_json(path.read_bytes())))
         return code
+
+    def _publish_end(self, end: End) -> None:
+        """Outputs and summary of the whole run; the stages, as children, have neither file."""
+        from runner.core.report import report
+
+        for name, value in end.outputs().items():
+            self.console.output(name, value)
+        self.console.summary(report(end).summary)
+        if self.arguments.json:
+            print(end.model_dump_json())
 
     def _with_claim(self, end: End) -> End:
         """The end with the writes of the claim, which another process made."""
@@ -393,7 +407,8 @@ class _Verb:
     def _child(self, stage: str) -> int:
         """One stage as a process that sees only its own variables."""
         arguments = self.arguments
-        command = [sys.executable, "-I", "-m", "runner", stage, "--work-dir", str(self.work_dir)]
+        command = [sys.executable, "-I", "-c", START, str(Path(__file__).resolve().parents[1]), stage]
+        command += ["--work-dir", str(self.work_dir)]
         if arguments.event is not None:
             command += ["--event", str(arguments.event)]
         if arguments.issue is not None:

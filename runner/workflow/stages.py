@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from runner import prompts
 from runner.core import phases
-from runner.core.decide import Decision, RunInfo, decide
+from runner.core.decide import Decision, Outcome, RunInfo, decide
 from runner.core.decide.errors import on_error
 from runner.core.decide.results import bill_of
 from runner.core.decide.view import View
@@ -245,28 +245,33 @@ def describe(effect: Effect) -> str:
 def publish_stage(desk: Desk, file: WorkFile, result: Result | None) -> End:
     """Apply what is due until nothing is, with the model's result in hand if there is one."""
     delivered = _delivered(file, result)
-    decision: Decision | None = None
+    told: Decision | None = None
     snapshot = desk.read()
     for _ in range(MAX_ROUNDS):
-        decision = decide(snapshot, desk.policy, desk.now(), delivered, info=desk.info())
-        desk.console.log(f"{desk.key}: row {decision.row}, {decision.reason}")
-        if decision.work is not None:
-            # Something else is due now, and it needs a model: that is another run's work.
-            desk.forge.dispatch({"issue_key": desk.key, "phase": "auto", "event_id": f"runner-{desk.key}"})
-            desk.dispatched.append(desk.key)
-            break
+        due = decide(snapshot, desk.policy, desk.now(), delivered, info=desk.info())
+        desk.console.log(f"{desk.key}: row {due.row}, {due.reason}")
+        if told is None or due.effects or due.work is not None:
+            # A last look that finds nothing more to do does not hide what was done.
+            told = due
+        if due.work is not None:
+            return _leave_to_next_run(desk, due, snapshot)
         if delivered is not None and desk.guard is not None:
-            desk.guard(delivered.work, _pushed(decision), desk.policy)
-        desk.apply(snapshot, decision.effects)
-        if not decision.again:
-            break
+            desk.guard(delivered.work, _pushed(due), desk.policy)
+        desk.apply(snapshot, due.effects)
+        if not due.again:
+            return _end(desk, told, snapshot, result)
         snapshot = desk.read()
-    else:
-        raise GaveUp(
-            f"{desk.key} did not come to rest after {MAX_ROUNDS} rounds.",
-            remedy="Look at the log: something changes the ticket or the branch at the same time.",
-        )
-    return _end(desk, decision, desk.read() if decision.again else snapshot, result)
+    raise GaveUp(
+        f"{desk.key} did not come to rest after {MAX_ROUNDS} rounds.",
+        remedy="Look at the log: something changes the ticket or the branch at the same time.",
+    )
+
+
+def _leave_to_next_run(desk: Desk, due: Decision, snapshot: Snapshot) -> End:
+    """Something is due that needs a model, which this stage does not have: that is another run's work."""
+    desk.forge.dispatch({"issue_key": desk.key, "phase": "auto", "event_id": f"runner-{desk.key}"})
+    desk.dispatched.append(desk.key)
+    return _end(desk, replace(due, outcome=Outcome.WAITING), snapshot)
 
 
 def _delivered(file: WorkFile, result: Result | None) -> Delivered | None:

@@ -297,7 +297,7 @@ class _Thinker:
 
     def _materials(self) -> Materials:
         return Materials(
-            tag=f"data-{secrets.token_hex(4)}",
+            tag=secrets.token_hex(8),
             context=self.context,
             work=self.work,
             tracked=self.bench.tracked,
