@@ -201,7 +201,12 @@ class _Verb:
             raise ConfigError(
                 f"The event file `{path.name}` cannot be read.", remedy="Check `--event`."
             ) from exc
-        return parse_event(data, settings.event_name or "repository_dispatch")
+        event = parse_event(data, settings.event_name or "repository_dispatch")
+        if settings.phase and event.issue_key is not None:
+            return event_of(
+                issue_key=event.issue_key, phase=settings.phase, dry_run=event.dry_run or settings.dry_run
+            )
+        return event
 
     @property
     def work_dir(self) -> Path:
@@ -269,6 +274,8 @@ class _Verb:
         """Any typed end is a success of this stage: ``publish`` says what it means. Only a bug fails it."""
         from runner import composition
 
+        if (self.work_dir / "result.json").exists():
+            return 0  # `fetch` already ended the work
         _raise_on_signals()
         file = self._work_file()
         return self._leave_result(

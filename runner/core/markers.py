@@ -70,7 +70,7 @@ class Seen:
         timed = sorted((pair for pair in merged.items() if _is_time(pair[1])), key=lambda pair: pair[1])
         dropped, kept = timed[:-KEEP_SEEN], timed[-KEEP_SEEN:]
         watermark = max([self.watermark, *(version for _, version in dropped)])
-        fixed = {id: version for id, version in merged.items() if not _is_time(version)}
+        fixed = {name: version for name, version in merged.items() if not _is_time(version)}
         return Seen(watermark=watermark, items={**fixed, **dict(kept)})
 
     def union(self, other: Seen) -> Seen:
