@@ -44,6 +44,13 @@ class Reviewer:
         found: dict[str, Any] = self.request("GET", f"pulls/{number}")
         return found
 
+    def pulls(self) -> list[dict[str, Any]]:
+        """Read every pull request, whatever its state, oldest first."""
+        found: list[dict[str, Any]] = self.request(
+            "GET", "pulls?state=all&sort=created&direction=asc&per_page=100"
+        )
+        return found
+
     def review(
         self, number: int, event: str, body: str = "", inline: Sequence[tuple[str, int, str]] = ()
     ) -> dict[str, Any]:

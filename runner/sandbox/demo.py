@@ -1,0 +1,209 @@
+"""``ai-runner demo``: a whole story on loopback, told on stderr, accounted for on stdout."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from runner.sandbox.actions import WorkflowRun
+from runner.sandbox.brain import StoryBrain
+from runner.sandbox.story import Story, StoryError
+from runner.sandbox.world import World, open_world
+
+SAMPLE = Path(__file__).resolve().parent / "sample"
+Json = dict[str, Any]
+
+
+def demo_verb(arguments: argparse.Namespace) -> int:
+    """Play the story; 0 when it ends as it should."""
+    narrator = Narrator()
+    with _folder(arguments.keep) as folder:
+        with open_world(
+            folder,
+            brain=StoryBrain(),
+            provider=arguments.provider,
+            via=arguments.via,
+            twice=arguments.twice,
+            files=sample_files(),
+        ) as world:
+            world.actions.observers.append(lambda run: narrator.follow(run, world))
+            story = Story(world, narrator.say)
+            problem = _play(story, narrator)
+            account = account_of(world, story)
+            if arguments.record is not None:
+                world.recorder.write(arguments.record)
+        if not problem:
+            problem = _check(account, folder, twice=arguments.twice)
+        _close(account, narrator, folder if arguments.keep is not None else None, problem)
+    if arguments.json:
+        print(json.dumps(account))  # noqa: T201 - the result of the verb
+    return 1 if problem else 0
+
+
+def _play(story: Story, narrator: Narrator) -> str:
+    try:
+        story.play()
+    except (StoryError, TimeoutError) as exc:
+        narrator.say("", f"The story broke off: {exc}")
+        return str(exc)
+    return ""
+
+
+def sample_files() -> dict[str, bytes]:
+    """The bundled project as a first commit."""
+    skipped = ("__pycache__",)
+    return {
+        path.relative_to(SAMPLE).as_posix(): path.read_bytes()
+        for path in sorted(SAMPLE.rglob("*"))
+        if path.is_file() and not any(part in skipped for part in path.parts)
+    }
+
+
+class Narrator:
+    """Tells the story on stderr: what people do, and what each run makes of it."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def say(self, who: str, text: str) -> None:
+        """One line; ``who`` is a person, or empty for the narrator."""
+        seconds = time.monotonic() - self._started
+        name = f"{who}: " if who else ""
+        print(f"[{seconds:5.1f} s] {name}{text}", file=sys.stderr, flush=True)  # noqa: T201 - the story's voice
+
+    def follow(self, run: WorkflowRun, world: World) -> None:
+        """Tell what a run did, when it ends."""
+        if run.status != "completed" or run.conclusion == "cancelled":
+            return
+        traffic = world.meters.of(run)
+        again = " once more" if run.repeat else ""
+        end = run.outcome or run.conclusion or "?"
+        reason = run.outputs.get("reason", "")
+        counts = f"{traffic.writes} writes, {traffic.model_calls} model calls, {run.seconds:.1f} s"
+        self.say("", f"   run{again} for {run.key or 'all'}: {end}, {reason} ({counts})")
+
+
+@contextlib.contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="ai-runner-demo-") as name:
+            yield Path(name).resolve()
+        return
+    keep.mkdir(parents=True, exist_ok=True)
+    target = keep.resolve()
+    if any(target.iterdir()):
+        shutil.rmtree(target)
+        target.mkdir()
+    yield target
+
+
+def account_of(world: World, story: Story) -> Json:
+    """What happened, in numbers, as design and README describe it."""
+    rita = world.people["rita"]
+    pulls = {one["head"]: one for one in map(_pull, world.reviewer.pulls())}
+    children = rita.read(story.key)["fields"]["subtasks"] if story.key else []
+    return {
+        "parent": {"key": story.key, "status": rita.status(story.key) if story.key else ""},
+        "sub_tasks": [
+            {
+                "key": child["key"],
+                "status": rita.status(child["key"]),
+                "pull_request": pulls.get(f"ai/{child['key']}"),
+            }
+            for child in children
+        ],
+        "runs": [
+            _run(run, world) for run in world.actions.runs if run.conclusion not in ("cancelled", "skipped")
+        ],
+        "repository": str(world.github.git_dir),
+    }
+
+
+def _pull(pull: Mapping[str, Any]) -> Json:
+    return {
+        "number": pull["number"],
+        "state": pull["state"],
+        "merged": pull["merged_at"] is not None,
+        "head": pull["head"]["ref"],
+        "base": pull["base"]["ref"],
+    }
+
+
+def _run(run: WorkflowRun, world: World) -> Json:
+    traffic = world.meters.of(run)
+    cost = run.outputs.get("cost-usd", "")
+    return {
+        "key": run.key,
+        "phase": run.phase or None,
+        "outcome": run.outcome or run.conclusion,
+        "writes": traffic.writes,
+        "dispatches": traffic.dispatches,
+        "model_calls": traffic.model_calls,
+        "cost_usd": float(cost) if cost and cost != "unknown" else None,
+        "seconds": round(run.seconds, 2),
+        "repeat": run.repeat,
+    }
+
+
+def _check(account: Json, folder: Path, *, twice: bool) -> str:
+    """Why the story did not end as it should; empty if it did."""
+    if account["parent"]["status"] != "Done":
+        return f"the parent is {account['parent']['status']}, not Done"
+    for child in account["sub_tasks"]:
+        if child["status"] != "Done" or not (child["pull_request"] or {}).get("merged"):
+            return f"{child['key']} is {child['status']}, its pull request {child['pull_request']}"
+    if twice:
+        for run in account["runs"]:
+            if run["repeat"] and (run["writes"] or run["model_calls"]):
+                return f"the repeated run of {run['key']} wrote {run['writes']} times and asked {run['model_calls']} times"
+    return run_tests(Path(account["repository"]), folder)
+
+
+def run_tests(repository: Path, folder: Path) -> str:
+    """The merged code's own tests, in a fresh clone; empty when they pass."""
+    clone = folder / "merged"
+    git = ["git", "-c", "core.hooksPath=/dev/null", "clone", "--quiet", str(repository), str(clone)]
+    cloned = subprocess.run(git, capture_output=True, text=True, check=False)
+    if cloned.returncode:
+        return f"the repository could not be cloned: {cloned.stderr.strip()}"
+    command = [sys.executable, "-m", "unittest", "discover", "-s", "tests", "-t", "."]
+    tests = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=False)
+    return f"the merged code fails its own tests:\n{tests.stderr}" if tests.returncode else ""
+
+
+def _close(account: Json, narrator: Narrator, kept: Path | None, problem: str) -> None:
+    """The last words: how it ended, and what to look at."""
+    runs = [run for run in account["runs"] if not run["repeat"]]
+    cost = sum(run["cost_usd"] or 0 for run in runs)
+    calls = sum(run["model_calls"] for run in runs)
+    if problem:
+        narrator.say("", f"This did not end as it should: {problem}")
+    else:
+        merged = sum((child["pull_request"] or {}).get("merged", False) for child in account["sub_tasks"])
+        narrator.say(
+            "",
+            f"{account['parent']['key']} is Done: {len(account['sub_tasks'])} sub-tasks, {merged} merged pull requests, "
+            f"{len(runs)} runs, {calls} scripted model calls (US${cost:.2f} at list prices); the merged code passes its tests.",
+        )
+    if kept is not None:
+        narrator.say(
+            "", f"Look at {kept}: `runs/*/log.txt` (each run's log), `runs/*/summary.md` (its job summary),"
+        )
+        narrator.say(
+            "",
+            "`merged/` (the code), and `git -C repository.git log --graph main` (the commits with their trailers).",
+        )
+    else:
+        narrator.say(
+            "",
+            "Add `--keep DIR` to keep every log, summary and the repository; `--record FILE` for each HTTP exchange.",
+        )
