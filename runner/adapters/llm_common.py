@@ -46,6 +46,7 @@ TRIES = 6
 BROKEN_TRIES = 3  # an answer that began and broke may have been billed each time
 TOTAL_WAIT = 300.0
 RETRY_AFTER_CAP = 120.0
+LONGEST_WISH = 366 * 86_400.0
 LONGEST_BACKOFF = 30.0
 CONNECT_SECONDS = 15.0
 IDLE_SECONDS = 600.0  # reasoning can be silent for minutes
@@ -217,6 +218,13 @@ class StreamedModel(ABC):
             if self._client is None:
                 self._client = self.connect()
             return self._client
+
+    def close(self) -> None:
+        """Close the SDK's connections, if any were opened."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
 
     def open(self, brief: Brief) -> StreamedConversation:
         """Begin a conversation. A schema and tools in one conversation are refused: neither provider holds both well."""
@@ -638,6 +646,7 @@ SINGLES: Mapping[str, Kind] = {
     "SSLError": "broken",
     "StreamError": "broken",
     "StreamConsumed": "broken",
+    "StreamAlreadyConsumed": "broken",
     "StreamClosed": "broken",
     "ResponseNotRead": "broken",
     "RequestNotRead": "broken",
@@ -656,6 +665,8 @@ SINGLES: Mapping[str, Kind] = {
     "AnthropicError": "setup",
     "OpenAIError": "setup",
     "CredentialsError": "setup",
+    "MissingDependencyError": "setup",
+    "MutuallyExclusiveAuthError": "setup",
     "IdentityTokenFileError": "setup",
     "WorkloadIdentityError": "setup",
     "SubjectTokenProviderError": "setup",
@@ -767,12 +778,17 @@ def judge(problem: Problem, *, model: StreamedModel, has_begun: bool) -> Verdict
         _down_text(problem, model),
         remedy="Nothing to do: the work goes on when the service answers again.",
         detail=detail,
-        retry_at=time.time() + problem.retry_after if problem.retry_after is not None else None,
+        retry_at=_moment(problem.retry_after),
     )
     is_too_long = problem.retry_after is not None and not problem.retry_after <= RETRY_AFTER_CAP
     if problem.is_final or is_too_long:
         return Verdict(action="raise", error=error)
     return Verdict(action="retry few" if has_begun else "retry", error=error, retry_after=problem.retry_after)
+
+
+def _moment(seconds: float | None) -> float | None:
+    """Epoch seconds for a wait; a wish that is no date in the next years is none at all."""
+    return None if seconds is None or seconds > LONGEST_WISH else time.time() + seconds
 
 
 def is_overflow(problem: Problem) -> bool:

@@ -323,7 +323,8 @@ def _said(items: Sequence[Mapping[str, Any]]) -> Message:
 
 def _asked(call: Mapping[str, Any]) -> ToolUse:
     raw = call["arguments"]
-    return ToolUse(id=call["call_id"], name=call["name"], arguments=object_or_empty(raw) or raw)
+    arguments = object_or_empty(raw) if raw.strip() in {"", "{}"} else object_or_empty(raw) or raw
+    return ToolUse(id=call["call_id"], name=call["name"], arguments=arguments)
 
 
 def _heard(item: Mapping[str, Any]) -> Message:
