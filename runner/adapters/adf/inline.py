@@ -20,8 +20,9 @@ _NESTING = ("link", *_DELIMITERS)
 
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _AT_LINE_START = re.compile(r"(#{1,6}(?=\s|$)|>|[-+](?=[^0-9A-Za-z]|$)|=|:(?=[:|\s-]|$)|\|)")
-_NUMBER_AT_LINE_START = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
+_NUMBER_AT_LINE_START = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
 _ENTITY = re.compile(r"&#?[0-9A-Za-z]{1,32};")
+_IN_TITLE = re.compile(r"[\"\\&`<]")
 _BACKTICKS = re.compile(r"`+")
 
 
@@ -45,6 +46,7 @@ class Span:
         return (self.marks & EMPHASIS) | ({"link"} if self.href else frozenset())
 
 
+NEW_LINE = "\\\n"
 BREAK = Span(text="\n", is_break=True)
 
 
@@ -56,8 +58,8 @@ def linked(text: str, href: str, title: str = "", marks: frozenset[str] = frozen
         yield Span(text=unlinked(text, href, title))
 
 
-def spell(spans: Iterable[Span], *, line_break: str = "\\\n") -> str:
-    """The Markdown of one paragraph, heading or cell."""
+def spell(spans: Iterable[Span], *, line_break: str = NEW_LINE) -> str:
+    """The Markdown of one paragraph; of a heading or cell with another ``line_break``, since those end with the line."""
     tidy = _tidy(spans)
     if not any(span.marks & EMPHASIS for span in tidy):
         return _Speller("*", line_break).spell(tidy)
@@ -67,8 +69,8 @@ def spell(spans: Iterable[Span], *, line_break: str = "\\\n") -> str:
             markdown = _Speller(em, line_break).spell(candidate)
             if _read_back(markdown) == _expected(candidate):
                 return markdown
-    plain = _merge(replace(span, marks=span.marks - EMPHASIS) for span in tidy)
-    return _Speller("*", line_break).spell(plain)
+    unmarked = _merge(replace(span, marks=span.marks - EMPHASIS) for span in tidy)
+    return _Speller("*", line_break).spell(unmarked)
 
 
 def plain(spans: Iterable[Span]) -> str:
@@ -89,9 +91,10 @@ def code_span(text: str) -> str:
 class _Speller:
     def __init__(self, em: str, line_break: str) -> None:
         self._em, self._break = em, line_break
+        self._may_start_block = line_break == NEW_LINE
 
     def spell(self, spans: Sequence[Span]) -> str:
-        return self._run(spans, frozenset(), is_line_start=True)
+        return self._run(spans, frozenset(), is_line_start=self._may_start_block)
 
     def _run(self, spans: Sequence[Span], inside: frozenset[str], *, is_line_start: bool) -> str:
         out: list[str] = []
@@ -107,7 +110,7 @@ class _Speller:
                 inner = self._run(spans[position:end], inside | {mark}, is_line_start=False)
                 out.append(self._wrap(mark, inner, span))
                 position = end
-            is_line_start = span.is_break
+            is_line_start = span.is_break and self._may_start_block
         return "".join(out)
 
     def _single(self, span: Span, inside: frozenset[str], *, is_line_start: bool) -> str:
@@ -153,7 +156,7 @@ def _link(inner: str, span: Span) -> str:
         return f"<{span.href}>"
     target = _ENTITY.sub(r"\\\g<0>", span.href)
     target = f"<{target}>" if "(" in target or ")" in target else target
-    title = re.sub(r"[\"\\&`<]", r"\\\g<0>", span.title)
+    title = _IN_TITLE.sub(r"\\\g<0>", span.title)
     return f'[{inner}]({target} "{title}")' if title else f"[{inner}]({target})"
 
 
@@ -168,7 +171,7 @@ def escape(text: str, *, is_line_start: bool, is_link: bool) -> str:
         out.append(character)
     escaped = "".join(out)
     if is_line_start:
-        escaped = _NUMBER_AT_LINE_START.sub(r"\1\\\2", escaped) if escaped[:1].isdigit() else escaped
+        escaped = _NUMBER_AT_LINE_START.sub(r"\1\\\2", escaped)
         escaped = f"\\{escaped}" if _AT_LINE_START.match(escaped) else escaped
     return escaped
 

@@ -33,6 +33,9 @@ INLINE = {
 BOUNDARY = replace(BREAK)
 """A break between blocks, told from one inside a line by its identity."""
 
+DASH = Span(text="- ")
+"""Stands for a list item inside a line; its own line does not begin another."""
+
 _ITEMS = {"listItem", "taskItem", "decisionItem", "blockTaskItem"}
 
 
@@ -81,7 +84,7 @@ def walk(root: Node, *, is_for_line: bool = False) -> Iterator[Span]:
             yield BOUNDARY
             pending.append(BOUNDARY)
         if is_for_line and kind in _ITEMS:
-            yield Span(text="- ")
+            yield DASH
         if is_for_line and kind == "codeBlock":
             yield from _code_lines(entry)
             continue

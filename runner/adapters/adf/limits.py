@@ -74,6 +74,6 @@ def _first(document: object) -> Iterator[Node]:
 
 def _too_large(why: str) -> AdfTooLarge:
     return AdfTooLarge(
-        f"A Jira text is a document {why}, which is not read.",
+        f"A Jira text makes a document {why}, too much to work with.",
         remedy="Shorten or simplify the description or comment.",
     )

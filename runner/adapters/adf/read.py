@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.adapters.adf.dialect import LANGUAGE, clean, one_line
-from runner.adapters.adf.inline import Span, plain, spell
+from runner.adapters.adf.inline import NEW_LINE, Span, plain, spell
 from runner.adapters.adf.leaves import (
     BOUNDARY,
+    DASH,
     INLINE,
     attribute,
     attributes,
@@ -191,11 +192,11 @@ def _paragraph(spans: list[Span]) -> list[_Block]:
     return [_Block(kind="paragraph", text=markdown)] if markdown else []
 
 
-def _line(node: Node, *, line_break: str = "\\\n") -> str:
+def _line(node: Node, *, line_break: str = NEW_LINE) -> str:
     """Everything inside a node that holds one line only, blocks set apart by breaks."""
     kept: list[Span] = []
     for span in walk({"content": node.get("content")}, is_for_line=True):
-        if not (span is BOUNDARY and kept and kept[-1].is_break):
+        if not (span is BOUNDARY and kept and (kept[-1].is_break or kept[-1] is DASH)):
             kept.append(span)
     return spell(kept, line_break=line_break)
 
