@@ -290,8 +290,7 @@ class _Verb:
         try:
             result = make()
         except RunnerError as exc:
-            self.console.annotate("warning", "ai-runner", f"{file.key}: {exc.summary}")
-            self.console.log(exc.detail)
+            self.console.log(f"{exc.summary} {exc.remedy}\n{exc.detail}".strip())
             result = result_of_error(file, exc)
         if result is not None:
             write_file(self.work_dir / "result.json", result)
@@ -450,6 +449,17 @@ class _Verb:
         return end.exit_code
 
     def _failed(self, error: RunnerError | None) -> int:
+        """An end that no ticket was told of. What ``fetch`` and ``think`` leave open, ``publish`` tells."""
+        from runner.core.report import End, report_error
+
+        code = error.exit_code if error is not None else 1
+        told = report_error(error, key=self.key)
+        if self.arguments.verb in ("fetch", "think"):
+            self.console.log(told.message)
+            return code
+        if self.arguments.verb != "sweep" or self.settings.runner_temp is not None:
+            end = End(key=self.key, outcome="failed", reason=told.message, row="15", exit_code=code)
+            (self.work_dir / "end.json").write_text(end.model_dump_json(), encoding="utf-8")
         return _report_error(self.console, error, key=self.key)
 
     def _log_traceback(self, exc: BaseException) -> None:

@@ -25,6 +25,7 @@ class End(BaseModel):
     reason: str = ""
     expected_phase: str = ""
     warning: str = ""
+    remedy: str = ""
     branch: str = ""
     pull_request_number: int | None = None
     pull_request_url: str = ""
@@ -85,6 +86,8 @@ def report(end: End) -> Report:
         rows.append(("Woken", ", ".join(end.next)))
     if end.warning:
         rows.append(("Note", end.warning))
+    if end.remedy:
+        rows.append(("What to do", end.remedy))
     if end.expected_phase not in ("", "auto", end.phase):
         rows.append(
             (
@@ -98,7 +101,7 @@ def report(end: End) -> Report:
     return Report(
         level=level,
         title=f"ai-runner {end.outcome}",
-        message=f"{end.key}: {end.warning or end.reason}",
+        message=f"{end.key}: {end.warning or end.reason} {end.remedy}".strip(),
         summary=f"### ai-runner: {end.key} {end.outcome}\n\n| | |\n|---|---|\n{table}{listed}\n",
     )
 

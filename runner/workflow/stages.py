@@ -305,6 +305,7 @@ def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | No
         reason=decision.reason,
         expected_phase=desk.expected_phase,
         warning=decision.warning,
+        remedy=decision.remedy,
         branch=branch,
         pull_request_number=pull_request.number if pull_request is not None else None,
         pull_request_url=pull_request.url if pull_request is not None else "",

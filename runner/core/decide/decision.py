@@ -39,7 +39,7 @@ class Decision:
     again: bool = False
     exit_code: int = 0
     warning: str = ""
-    is_void: bool = False
+    remedy: str = ""
 
     @property
     def dispatches(self) -> tuple[Dispatch, ...]:

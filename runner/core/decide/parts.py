@@ -147,5 +147,11 @@ def failed(
         ),
     ]
     return Decision(
-        row=row, outcome=Outcome.FAILED, reason=what, phase=phase, effects=tuple(effects), exit_code=exit_code
+        row=row,
+        outcome=Outcome.FAILED,
+        reason=what,
+        remedy=remedy,
+        phase=phase,
+        effects=tuple(effects),
+        exit_code=exit_code,
     )
