@@ -77,8 +77,16 @@ class Linked(Closed):
     description: str
 
 
+class Picture(Closed):
+    """An attached image for the model. ``media_type`` was told from the bytes, not believed."""
+
+    name: str
+    media_type: Literal["image/png", "image/jpeg", "image/gif", "image/webp"]
+    data: Base64Bytes
+
+
 class Context(Closed):
-    """The texts the model may read, all of them untrusted."""
+    """The texts and pictures the model may read, all of them untrusted. ``acceptance`` are the ticket's own criteria."""
 
     summary: str
     description: str
@@ -90,7 +98,9 @@ class Context(Closed):
     parent_description: str = ""
     parent_comments: tuple[Said, ...] = ()
     linked: tuple[Linked, ...] = ()
+    acceptance: tuple[str, ...] = ()
     attachments: Mapping[str, str] = Field(default_factory=dict)
+    images: tuple[Picture, ...] = ()
     skipped_attachments: Mapping[str, str] = Field(default_factory=dict)
     edited_plan: str = ""
 
