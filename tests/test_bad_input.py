@@ -332,7 +332,7 @@ def test_an_ambiguous_edit_is_refused_with_the_real_lines(play):
     def work(request: ModelRequest) -> ModelReply:
         if not request.results:
             return call("write_file", path="twice.txt", content="same\nsame\n")
-        if len(request.results) == 1:
+        if request.turn == 1:
             return call("edit_file", path="twice.txt", old="same", new="other", replace_all=False)
         shown.append(request.results[-1].text)
         return finish()
