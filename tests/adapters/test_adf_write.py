@@ -218,6 +218,12 @@ def test_a_comment_is_body_then_collapsed_blocks_then_the_quiet_line():
     assert found.last_line == "ai-runner v1 K-1"
 
 
+def test_a_body_ending_with_collapsed_code_stays_whole():
+    """Collapsed code of the body is told from the machine's, which follows it."""
+    body = ":::expand Log\n```\nboom\n```\n:::"
+    assert read(compose(body, collapsed=[("Plan", "{}")], last_line="mark")).body_markdown == body
+
+
 def test_a_marker_line_survives_any_ascii():
     """What the quiet line carries comes back character by character."""
     line = "".join(map(chr, range(33, 127)))

@@ -45,8 +45,13 @@ def to_adf(markdown: str) -> Node:
 
 
 def compose(markdown: str, *, collapsed: Sequence[tuple[str, str]] = (), last_line: str = "") -> Node:
-    """A comment: the body, then each (title, code) as a collapsed block, then the quiet last line."""
+    """A comment: the body, then each (title, code) as a collapsed block, then the quiet last line.
+
+    A body that itself ends with collapsed code is set apart by an empty paragraph, so that reading
+    can tell the two.
+    """
     blocks = _body(markdown)
+    blocks += [paragraph([])] if last_line.strip() and blocks and _is_collapsed_code(blocks[-1]) else []
     blocks += [_expanded_code(title, code, "json") for title, code in collapsed]
     blocks += [quiet_line(last_line)] if last_line.strip() else []
     document = {"version": 1, "type": "doc", "content": blocks}
@@ -68,6 +73,10 @@ def collapsed(title: str, code_text: str, language: str = "json") -> Node:
 
 def _expanded_code(title: str, code_text: str, language: str) -> Node:
     return _expand(one_line(title), [_code(clean(code_text), language)])
+
+
+def _is_collapsed_code(block: Node) -> bool:
+    return block["type"] == "expand" and [child["type"] for child in block["content"]] == ["codeBlock"]
 
 
 def _body(markdown: str) -> list[Node]:
