@@ -6,6 +6,7 @@ What a file is, its bytes decide: a name and a media type are only claims. Nothi
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -153,8 +154,6 @@ def _take(found: Materials, name: str, kind: Kind, data: bytes, pdf_text: Callab
 
 
 def _picture(name: str, media_type: ImageType, data: bytes) -> Picture:
-    from base64 import b64encode
-
     return Picture.model_validate({"name": name, "media_type": media_type, "data": b64encode(data)})
 
 
