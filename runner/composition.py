@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from runner.adapters.git import GitPublisher
     from runner.adapters.http import HttpClient
     from runner.adapters.jira import JiraTickets
-    from runner.ports import Console
+    from runner.ports import Console, Publisher
     from runner.workflow.event import Event
     from runner.workflow.stages import Desk
 
@@ -89,12 +89,24 @@ def open_desk(
     settings: Settings, event: Event, console: Console, *, run: str, work_dir: Path, publishes: bool
 ) -> Stage:
     """Build what ``gather``, ``publish`` and ``sweep`` work with."""
+    from runner.adapters import pdf
     from runner.adapters.github import GitHubForge
+    from runner.adapters.github_commits import ApiPublisher
     from runner.adapters.jira import JiraTickets
     from runner.workflow.stages import Desk
 
     jira, github = jira_client(settings), github_client(settings)
-    publisher = _publisher(settings, work_dir) if publishes else None
+    forge = GitHubForge(github, repository=settings.github_repository or "")
+    pushing = _publisher(settings, work_dir) if publishes else None
+
+    def fit(desk: Desk) -> None:
+        """Exchange what the configuration decides, which is read through the forge first."""
+        field = desk.policy.jira.acceptance_criteria_field
+        if field is not None:
+            desk.tickets = JiraTickets(jira, text_fields=(field,))
+        if publishes and desk.policy.pull_request.commits == "api":
+            desk.publisher = ApiPublisher(github, forge, repository=settings.github_repository or "")
+            desk.guard = _guard(desk.publisher)
 
     def writes() -> int:
         return jira.writes + github.writes
@@ -106,7 +118,7 @@ def open_desk(
         jira_url=jira_url(settings),
         config_path=settings.config_path,
         tickets=JiraTickets(jira),
-        forge=GitHubForge(github, repository=settings.github_repository or ""),
+        forge=forge,
         console=console,
         redactor=Redactor(settings.secrets),
         now=now,
@@ -114,15 +126,17 @@ def open_desk(
         writes=writes,
         expected_phase=event.phase,
         by_person=event.given_by_person,
-        publisher=publisher,
-        guard=_guard(publisher) if publisher is not None else None,
+        publisher=pushing,
+        guard=_guard(pushing) if pushing is not None else None,
+        fit=fit,
+        pdf_text=pdf.text,
     )
 
     def close() -> None:
         jira.close()
         github.close()
-        if publisher is not None:
-            publisher.close()
+        if pushing is not None:
+            pushing.close()
 
     return Stage(desk=desk, close=close)
 
@@ -145,7 +159,7 @@ def _publisher(settings: Settings, work_dir: Path) -> GitPublisher:
     return GitPublisher(settings.git_url or "", token, folder)
 
 
-def _guard(publisher: GitPublisher) -> Callable[[Work, Sequence[FileChange], Policy], None]:
+def _guard(publisher: Publisher) -> Callable[[Work, Sequence[FileChange], Policy], None]:
     """The publisher's own judgement over changes, whatever stage they came from."""
     from runner.core.changes import guard
 

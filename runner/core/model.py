@@ -289,6 +289,8 @@ class Snapshot:
     ``branch`` is this ticket's own branch; ``base_branch`` the branch it starts from.
     ``heads`` gives the head commit of each branch that work could start from or target.
     ``family_ledgers`` are the ledgers of the sub-tasks, read when a parent may be complete.
+    ``attachment_texts`` holds the plan file that a marker names; ``skipped_attachments`` what the model's run
+    could not read, and why.
     """
 
     me: Account

@@ -16,6 +16,9 @@ from runner.core.policy import Policy
 from runner.errors import ConfigError
 from runner.ports import Forge, Tickets
 
+# A hundred items of every field at its limit, and as much again.
+MAX_PLAN_BYTES = 8 * 1024 * 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -60,6 +63,7 @@ def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -
         prompts_digest=sources.prompts_digest,
         policy_digest=sources.policy.digest,
     )
+    snapshot = _with_plan_file(snapshot, sources)
     view = View(snapshot=snapshot, policy=sources.policy, now="")
     if view.is_work_ticket:
         snapshot = _with_work(snapshot, sources)
@@ -67,6 +71,18 @@ def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -
         snapshot = _with_parent(snapshot, sources)
     ids = candidates(snapshot, sources.policy)
     return replace(snapshot, assignable=sources.tickets.assignable(key, ids) if ids else frozenset())
+
+
+def _with_plan_file(snapshot: Snapshot, sources: Sources) -> Snapshot:
+    """The machine form of a plan too long for its comment: a file of ours that the comment's marker names."""
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    name = view.plan_file
+    planned = snapshot.parent if view.item_id is not None and snapshot.parent is not None else snapshot.ticket
+    mine = [one for one in planned.attachments if one.name == name and one.author.id in view.ours]
+    if not name or not mine:
+        return snapshot
+    data = sources.tickets.attachment(mine[-1].id, limit=MAX_PLAN_BYTES)
+    return replace(snapshot, attachment_texts={name: data.decode("utf-8", "replace")})
 
 
 def check_access(sources: Sources, key: str) -> tuple[Account, Repository]:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from runner import prompts
-from runner.core import phases
+from runner.core import attachments, phases
+from runner.core.acceptance import criteria
+from runner.core.attachments import Materials
 from runner.core.decide import Decision, Outcome, RunInfo, decide
 from runner.core.decide.errors import on_error
 from runner.core.decide.results import bill_of
@@ -26,7 +28,7 @@ from runner.core.policy import Policy, parse_policy
 from runner.core.redact import Redactor
 from runner.core.report import End
 from runner.core.work import FileChange
-from runner.errors import ConfigError, GaveUp, Refused, RunnerError
+from runner.errors import ConfigError, Conflict, GaveUp, Refused, RunnerError
 from runner.ports import Console, Forge, Publisher, Tickets
 from runner.workflow.apply import Applier
 from runner.workflow.gather import Sources, check_access, gather
@@ -37,9 +39,17 @@ MAX_ROUNDS = 8
 BOT = "github-actions[bot]"
 
 
+def no_pdf(data: bytes) -> str:
+    """Stand in where no reader of PDFs was given."""
+    raise Conflict(f"PDFs are not read here ({len(data):,} bytes).")
+
+
 @dataclass(kw_only=True)
 class Desk:
-    """What a stage works with. ``now`` gives ISO 8601 in UTC; ``writes`` counts requests that write."""
+    """What a stage works with. ``now`` gives ISO 8601 in UTC; ``writes`` counts requests that write.
+
+    ``fit`` is called once the configuration is known, to exchange what depends on it.
+    """
 
     key: str
     run: str
@@ -57,6 +67,8 @@ class Desk:
     by_person: bool = False
     publisher: Publisher | None = None
     guard: Callable[[Work, Sequence[FileChange], Policy], None] | None = None
+    fit: Callable[[Desk], None] | None = None
+    pdf_text: Callable[[bytes], str] = no_pdf
     policy: Policy = field(default_factory=Policy)
     overrides: dict[str, str] = field(default_factory=dict)
     dispatched: list[str] = field(default_factory=list)
@@ -69,6 +81,8 @@ class Desk:
         repository = self.forge.repository()
         text = self.forge.file(self.config_path, ref=repository.default_branch)
         self.policy = parse_policy(text, name=self.config_path)
+        if self.fit is not None:
+            self.fit(self)
         self.me, self.repository = check_access(self.sources, self.key)
         if self.policy.prompts is not None:
             self.overrides = self._read_prompts(self.policy.prompts, repository.default_branch)
@@ -177,7 +191,7 @@ def _file(desk: Desk, snapshot: Snapshot, decision: Decision, verdict: str) -> W
         phase=decision.phase.value if decision.phase is not None else "",
         reason=decision.reason,
         work=work,
-        context=context_of(snapshot, desk.view(snapshot)) if work is not None else None,
+        context=_context(desk, snapshot) if work is not None else None,
         commits=tuple(dict.fromkeys(sha for sha in commits if sha)),
         policy=desk.policy,
         prompts=desk.overrides,
@@ -185,9 +199,23 @@ def _file(desk: Desk, snapshot: Snapshot, decision: Decision, verdict: str) -> W
     )
 
 
-def context_of(snapshot: Snapshot, view: View) -> Context:
-    """The texts a model may read for this ticket, our own comments left out."""
+def _context(desk: Desk, snapshot: Snapshot) -> Context:
+    """What the model may read, with what people attached to the ticket and, for a sub-task, to its parent."""
+    view = desk.view(snapshot)
+    above = snapshot.parent.attachments if snapshot.parent is not None else ()
+    materials = attachments.read_all(
+        (*above, *snapshot.ticket.attachments),
+        ours=view.ours,
+        read=lambda id_, limit: desk.tickets.attachment(id_, limit=limit),
+        pdf_text=desk.pdf_text,
+    )
+    return context_of(snapshot, view, materials)
+
+
+def context_of(snapshot: Snapshot, view: View, materials: Materials) -> Context:
+    """The texts a model may read for this ticket, our own comments and files left out."""
     ticket, parent = snapshot.ticket, snapshot.parent
+    field = ticket.fields.get(view.policy.jira.acceptance_criteria_field or "", "")
     return Context(
         summary=ticket.summary,
         description=ticket.description,
@@ -202,8 +230,10 @@ def context_of(snapshot: Snapshot, view: View) -> Context:
             Linked(key=one.key, relation=one.relation, summary=one.summary, description=one.description)
             for one in ticket.links
         ),
-        attachments=snapshot.attachment_texts,
-        skipped_attachments=snapshot.skipped_attachments,
+        acceptance=criteria(ticket.description, field),
+        attachments=materials.texts,
+        images=tuple(materials.images),
+        skipped_attachments=materials.skipped,
         edited_plan=view.edited_plan.text if view.edited_plan is not None and view.is_parent else "",
     )
 
@@ -246,7 +276,7 @@ def publish_stage(desk: Desk, file: WorkFile, result: Result | None) -> End:
     """Apply what is due until nothing is, with the model's result in hand if there is one."""
     delivered = _delivered(file, result)
     told: Decision | None = None
-    snapshot = desk.read()
+    snapshot = _read_with(desk, file)
     for _ in range(MAX_ROUNDS):
         due = decide(snapshot, desk.policy, desk.now(), delivered, info=desk.info())
         desk.console.log(f"{desk.key}: row {due.row}, {due.reason}")
@@ -260,11 +290,17 @@ def publish_stage(desk: Desk, file: WorkFile, result: Result | None) -> End:
         desk.apply(snapshot, due.effects)
         if not due.again:
             return _end(desk, told, snapshot, result)
-        snapshot = desk.read()
+        snapshot = _read_with(desk, file)
     raise GaveUp(
         f"{desk.key} did not come to rest after {MAX_ROUNDS} rounds.",
         remedy="Look at the log: something changes the ticket or the branch at the same time.",
     )
+
+
+def _read_with(desk: Desk, file: WorkFile) -> Snapshot:
+    """Read again; which attachments the model did not get is known from the stage that read them."""
+    skipped = file.context.skipped_attachments if file.context is not None else {}
+    return replace(desk.read(), skipped_attachments=skipped)
 
 
 def _leave_to_next_run(desk: Desk, due: Decision, snapshot: Snapshot) -> End:

@@ -193,6 +193,20 @@ class View:
         return plan
 
     @cached_property
+    def plan_file(self) -> str:
+        """The attachment that holds the newest plan's machine form; empty when the comment itself holds it."""
+        if self.plan_comment is not None:
+            return self.plan_comment.marker.attachment
+        return self._named_by(self.edited_plan) if self.edited_plan is not None else ""
+
+    @staticmethod
+    def _named_by(comment: Comment) -> str:
+        try:
+            return from_line(comment.last_line).attachment
+        except UnreadableMarkerError:
+            return ""
+
+    @cached_property
     def edited_plan(self) -> Comment | None:
         """The newest plan comment of ours, if somebody else changed it last."""
         for comment in reversed(self.ticket.comments):
@@ -204,7 +218,8 @@ class View:
     def previous_plan(self) -> Plan | None:
         """The plan a revision starts from; an edited plan comment still names the ids, which carry no authority."""
         if self.edited_plan is not None:
-            return parse_plan(dict(self.edited_plan.code_blocks).get(PLAN_BLOCK, ""))
+            block = dict(self.edited_plan.code_blocks).get(PLAN_BLOCK, "")
+            return parse_plan(block or self.snapshot.attachment_texts.get(self.plan_file, ""))
         return self.plan
 
     @cached_property
@@ -311,7 +326,7 @@ class View:
     @cached_property
     def content_digest(self) -> str:
         """What people wrote into the ticket's own fields."""
-        return content_digest(self.ticket)
+        return content_digest(self.ticket, self.ours)
 
     @cached_property
     def input_digest(self) -> str:
