@@ -67,6 +67,21 @@ class PutComment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttachFile:
+    """The ticket carries a file of ours with this name, which holds a digest of what is in it."""
+
+    key: str
+    name: str
+    text: str
+    media_type: str
+
+    @property
+    def natural_key(self) -> tuple[str, ...]:
+        """The ticket and the name."""
+        return ("attach", self.key, self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
 class CreateSubTask:
     """A sub-task labelled with this item's id exists under the parent."""
 
@@ -221,6 +236,7 @@ Effect = (
     EditTicket
     | MoveTo
     | PutComment
+    | AttachFile
     | CreateSubTask
     | Push
     | OpenPullRequest

@@ -109,9 +109,7 @@ def plan_comment(
         parts.append("### What changed\n\n" + _difference(plan, difference))
     if answers:
         parts.append("### Your comments\n\n" + answer_list(answers))
-    parts.append(
-        "### Sub-tasks\n\n" + "\n\n".join(_item(at, item, plan) for at, item in enumerate(plan.items, 1))
-    )
+    parts.append("### Sub-tasks\n\n" + plan_items(plan))
     if notes:
         parts.append("### Worth knowing\n\n" + bullets(notes))
     if news:
@@ -125,6 +123,20 @@ def plan_comment(
             "To change the plan, comment and assign the ticket back to me."
         )
     return "\n\n".join(parts)
+
+
+def plan_items(plan: Plan) -> str:
+    """Every item in full."""
+    return "\n\n".join(_item(at, item, plan) for at, item in enumerate(plan.items, 1))
+
+
+def plan_lines(plan: Plan, file: str) -> str:
+    """Every item in one line, for a plan whose details are in a file."""
+    lines = []
+    for at, item in enumerate(plan.items, 1):
+        waits = ", ".join(code(id_) for id_ in plan.predecessors(item.id)[:3])
+        lines.append(f"{at}. {item.title} ({code(item.id)}{f', after {waits}' if waits else ''})")
+    return f"The details of all {len(plan.items)} are in the attachment {code(file)}.\n\n" + "\n".join(lines)
 
 
 def _item(at: int, item: Item, plan: Plan) -> str:

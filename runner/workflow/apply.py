@@ -13,6 +13,7 @@ from runner.core import phases
 from runner.core.decide.view import item_of
 from runner.core.effects import (
     AnswerThread,
+    AttachFile,
     CommentPullRequest,
     CreateSubTask,
     Dispatch,
@@ -71,6 +72,8 @@ class Applier:
                 self._move(effect)
             case PutComment():
                 self._put_comment(effect)
+            case AttachFile():
+                self._attach(effect)
             case CreateSubTask():
                 self._create_sub_task(effect)
             case Push():
@@ -230,6 +233,20 @@ class Applier:
                 if same_place and identity(marker) == wanted:
                     return comment
         return None
+
+    def _attach(self, effect: AttachFile) -> None:
+        if self._carries(effect.name, self.snapshot.ticket):
+            return
+        data = self._mask(effect.text).encode()
+        self._write(
+            f"attach {effect.name}",
+            lambda: self.tickets.attach(effect.key, effect.name, data, effect.media_type),
+            lambda: self._carries(effect.name, self.tickets.ticket(effect.key)),
+        )
+
+    def _carries(self, name: str, ticket: Ticket) -> bool:
+        ours = self.snapshot.former | {self.snapshot.me.id}
+        return any(one.name == name and one.author.id in ours for one in ticket.attachments)
 
     def _create_sub_task(self, effect: CreateSubTask) -> None:
         ours = self.snapshot.former | {self.snapshot.me.id}

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.large_plans import fitted
 from runner.core.decide.parts import ending, failed, nothing, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import base_branch, ready_keys, starting_point
@@ -274,7 +275,7 @@ def _publish_plan(
         add=(view.policy.label(phases.PLANNED),),
     )
     effects: list[Effect] = [
-        said,
+        *fitted(said, plan),
         *progress_end(view, "the plan is ready", entry),
         MoveTo(key=view.key, state=State.PLAN_REVIEW),
         end,
