@@ -140,7 +140,7 @@ def play(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         assert contracts.violations(world.recorder.exchanges) == []
 
 
-def annotations(run: WorkflowRun) -> list[str]:
+def troubles(run: WorkflowRun) -> list[str]:
     return [line for line in run.log.read_text().splitlines() if line.startswith(("::error", "::warning"))]
 
 
@@ -148,7 +148,7 @@ def ends_with(run: WorkflowRun, code: int, words_: str) -> None:
     """The run has this exit code, exactly one annotation of trouble with these words, and a summary with them."""
     log = run.log.read_text()
     assert run.exit_code == code, log
-    assert len([line for line in annotations(run) if words_ in line]) == 1, log
+    assert len([line for line in troubles(run) if words_ in line]) == 1, log
     assert words_ in run.summary.read_text()
 
 
