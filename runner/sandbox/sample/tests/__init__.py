@@ -1,0 +1,1 @@
+"""The rules of the till, one test each."""
