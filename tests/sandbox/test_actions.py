@@ -441,12 +441,12 @@ def test_act_gives_each_step_its_own_secrets(stage: Stage) -> None:
         ({"gather": {"exit": 2, "outputs": {"work": "publish"}}}, ["gather", "conclude"], 1),
         (
             {"gather": {"outputs": {"work": "model", "provider": "openai"}}, "fetch": {"exit": 4}},
-            ["gather", "fetch", "conclude"],
+            ["gather", "fetch", "publish", "conclude"],
             1,
         ),
         (
             {"gather": {"outputs": {"work": "model", "provider": "openai"}}, "think": {"exit": 1}},
-            ["gather", "fetch", "think", "conclude"],
+            ["gather", "fetch", "think", "publish", "conclude"],
             1,
         ),
     ],
@@ -455,7 +455,7 @@ def test_act_gives_each_step_its_own_secrets(stage: Stage) -> None:
 def test_act_runs_only_the_stages_that_are_due(
     stage: Stage, answers: dict[str, Any], verbs: list[str], code: int
 ) -> None:
-    """A stage whose forerunner fell or found nothing to do does not start; conclude always does."""
+    """A stage that has nothing to do does not start; publish tells of a failed fetch or think; conclude always runs."""
     run = by_act(stage, dispatch("ABC-1", answers=answers))
     told = stage.told()
     assert [one["verb"] for one in told] == verbs
