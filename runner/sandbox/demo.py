@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from runner.sandbox.actions import WorkflowRun
-from runner.sandbox.brain import StoryBrain
+from runner.sandbox.brain import StoryBrain, sample_files
 from runner.sandbox.story import Story, StoryError
 from runner.sandbox.world import World, open_world
 
-SAMPLE = Path(__file__).resolve().parent / "sample"
 Json = dict[str, Any]
 
 
@@ -56,16 +55,6 @@ def _play(story: Story, narrator: Narrator) -> str:
         narrator.say("", f"The story broke off: {exc}")
         return str(exc)
     return ""
-
-
-def sample_files() -> dict[str, bytes]:
-    """The bundled project as a first commit."""
-    skipped = ("__pycache__",)
-    return {
-        path.relative_to(SAMPLE).as_posix(): path.read_bytes()
-        for path in sorted(SAMPLE.rglob("*"))
-        if path.is_file() and not any(part in skipped for part in path.parts)
-    }
 
 
 class Narrator:

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from runner.sandbox import brain
+from runner.sandbox import recipes
 from runner.sandbox.world import PROJECT, World
 
 Say = Callable[[str, str], None]
+# The plan items that the two rounds of feedback are about.
+FEEDBACK_ITEM, REVIEW_ITEM = "receipt-discount", "amounts"
 
 
 class StoryError(RuntimeError):
@@ -40,8 +42,8 @@ class Story:
     def ask_for_work(self) -> None:
         """Rita writes a ticket and assigns it to the runner."""
         rita = self.world.people["rita"]
-        self.key = rita.create_ticket(brain.TICKET_SUMMARY, brain.TICKET_DESCRIPTION, project=PROJECT)
-        self._tell("rita", f"writes {self.key} “{brain.TICKET_SUMMARY}” and assigns it to the AI Runner")
+        self.key = rita.create_ticket(recipes.TICKET_SUMMARY, recipes.TICKET_DESCRIPTION, project=PROJECT)
+        self._tell("rita", f"writes {self.key} “{recipes.TICKET_SUMMARY}” and assigns it to the AI Runner")
         rita.assign(self.key, self.world.bot)
         self.world.settle()
         self._expect(rita.status(self.key) == "Plan Review", f"{self.key} waits for approval in Plan Review")
@@ -49,8 +51,8 @@ class Story:
     def have_the_plan_revised(self) -> None:
         """Ada comments on the plan and gives the ticket back."""
         ada = self.world.people["ada"]
-        self._tell("ada", f"reads the plan and comments: “{brain.PLAN_COMMENT}”")
-        ada.comment(self.key, brain.PLAN_COMMENT)
+        self._tell("ada", f"reads the plan and comments: “{recipes.PLAN_COMMENT}”")
+        ada.comment(self.key, recipes.PLAN_COMMENT)
         ada.assign(self.key, self.world.bot)
         self.world.settle()
         self._expect(len(self._comments(self.key, "Plan, version 2")) == 1, "the plan has a second version")
@@ -68,8 +70,8 @@ class Story:
         rita = self.world.people["rita"]
         asked = [key for key in self.sub_tasks().values() if rita.status(key) == "Blocked"]
         self._expect(len(asked) == 1, "one sub-task waits for an answer")
-        self._tell("rita", f"answers the question on {asked[0]}: “{brain.QUESTION_ANSWER}”")
-        rita.comment(asked[0], brain.QUESTION_ANSWER)
+        self._tell("rita", f"answers the question on {asked[0]}: “{recipes.QUESTION_ANSWER}”")
+        rita.comment(asked[0], recipes.QUESTION_ANSWER)
         rita.assign(asked[0], self.world.bot)
         self.world.settle()
         states = {key: rita.status(key) for key in self.sub_tasks().values()}
@@ -81,22 +83,22 @@ class Story:
     def give_feedback_in_jira(self) -> None:
         """Rey comments on one sub-task in Jira and gives it back."""
         rey = self.world.people["rey"]
-        key = self.sub_tasks()[brain.JIRA_FEEDBACK_ITEM]
-        self._tell("rey", f"tries {key} and comments in Jira: “{brain.JIRA_FEEDBACK}”")
-        rey.comment(key, brain.JIRA_FEEDBACK)
+        key = self.sub_tasks()[FEEDBACK_ITEM]
+        self._tell("rey", f"tries {key} and comments in Jira: “{recipes.JIRA_FEEDBACK}”")
+        rey.comment(key, recipes.JIRA_FEEDBACK)
         rey.assign(key, self.world.bot)
         self.world.settle()
         self._expect(rey.status(key) == "In Testing", f"{key} is back in testing")
 
     def review_on_github(self) -> None:
         """Rey requests changes on a pull request, with an inline comment; the sweep notices."""
-        key = self.sub_tasks()[brain.REVIEW_ITEM]
+        key = self.sub_tasks()[REVIEW_ITEM]
         number = self._pull_of(key)["number"]
-        path, line_text, comment = brain.REVIEW_INLINE
+        path, line_text, comment = recipes.REVIEW_INLINE
         line = self._line(f"ai/{key}", path, line_text)
         self._tell("rey", f"requests changes on pull request #{number}, at {path}:{line}: “{comment}”")
         self.world.reviewer.review(
-            number, "REQUEST_CHANGES", brain.REVIEW_BODY, inline=[(path, line, comment)]
+            number, "REQUEST_CHANGES", recipes.REVIEW_BODY, inline=[(path, line, comment)]
         )
         self.say("", "The scheduled sweep looks for tickets that wait")
         self.world.actions.sweep()
