@@ -36,6 +36,7 @@ from runner.core.effects import (
     PutComment,
     SetDraft,
 )
+from runner.core.estimate import estimate
 from runner.core.feedback import Feedback
 from runner.core.handover import CheckRecord, Delivered, Result, Work
 from runner.core.markers import Kind, LedgerEntry, Marker, PullRequestRecord, merge_ledgers
@@ -57,10 +58,7 @@ ENDS_SHORT = {
         "The work is not complete.",
         "Comment what matters most and assign the ticket to me: I go on from the draft.",
     ),
-    "budget": (
-        "The budget of this run is spent.",
-        "Raise `budget.run` in the configuration or make the ticket smaller, then assign it to me: I go on from the draft.",
-    ),
+    "budget": ("The budget is spent.", "Assign the ticket to me: I go on from the draft."),
     "truncated": (
         "The model's answer was cut off at its length limit.",
         "Raise `max_output_tokens` or make the ticket smaller, then assign it to me.",
@@ -102,7 +100,7 @@ def restacked_body(existing: str, record: PullRequestRecord) -> str:
 def settle(view: View, delivered: Delivered) -> Decision:
     """What is due now that the model's result is in."""
     work, result = delivered.work, delivered.result
-    entry = bill_of(result)
+    entry = bill_of(result, at=view.now)
     if result.outcome == "unavailable":
         return _park(view, result, entry)
     if result.outcome == "config":
@@ -121,7 +119,7 @@ def settle(view: View, delivered: Delivered) -> Decision:
     return _settle_work(view, delivered, entry)
 
 
-def bill_of(result: Result) -> LedgerEntry | None:
+def bill_of(result: Result, *, at: str = "") -> LedgerEntry | None:
     """The ledger entry of a result; ``None`` when no model was asked."""
     if result.calls == 0:
         return None
@@ -132,6 +130,7 @@ def bill_of(result: Result) -> LedgerEntry | None:
         tokens=result.tokens,
         usd=result.usd,
         seconds=round(result.seconds),
+        at=at,
     )
 
 
@@ -174,7 +173,7 @@ def _settle_plan(view: View, work: Work, result: Result, entry: LedgerEntry | No
         return _publish_plan(
             view, work, Plan(summary=answer.summary, items=answer.items), answer.answers, entry
         )
-    what, remedy = _why_no_result(result)
+    what, remedy = _why_no_result(view, result)
     return failed(
         view,
         row="15",
@@ -184,6 +183,7 @@ def _settle_plan(view: View, work: Work, result: Result, entry: LedgerEntry | No
         phase=Phase.PLAN,
         is_final=False,
         entry=entry,
+        labels=_labels_over(view, result),
     )
 
 
@@ -207,7 +207,24 @@ def _discard(view: View, reason: str, phase: Phase, entry: LedgerEntry | None) -
     )
 
 
-def _why_no_result(result: Result) -> tuple[str, str]:
+def _labels_over(view: View, result: Result) -> tuple[str, ...]:
+    """The label of a ticket whose own budget, or whose parent's, is spent: it rests until a person takes it off."""
+    is_wide = result.outcome == "budget" and result.over in ("ticket", "parent")
+    return (view.policy.label(phases.OVER_BUDGET),) if is_wide else ()
+
+
+def _remedy_over(view: View, result: Result) -> str:
+    """How to go on after a budget is spent."""
+    labels = _labels_over(view, result)
+    if not labels:
+        return "Raise `budget.run` in the configuration or make the ticket smaller, then assign it to me."
+    return (
+        f"To grant one more budget of the same size, remove the label {texts.code(labels[0])} and assign the "
+        f"ticket to me; or raise `budget.{result.over}` in the configuration."
+    )
+
+
+def _why_no_result(view: View, result: Result) -> tuple[str, str]:
     """What happened and what to do, for an outcome without a usable result."""
     detail = f" {result.detail}" if result.detail else ""
     table = {
@@ -224,8 +241,8 @@ def _why_no_result(result: Result) -> tuple[str, str]:
             "Raise `max_output_tokens` for this phase or make the ticket smaller, then assign it to me.",
         ),
         "budget": (
-            f"The budget of this run was spent before there was a result.{detail}",
-            "Raise `budget.run` or make the ticket smaller, then assign it to me.",
+            f"The budget was spent before there was a result.{detail}",
+            _remedy_over(view, result),
         ),
         "stopped": (
             "The run was stopped before there was a result.",
@@ -257,6 +274,7 @@ def _publish_plan(
             approver=who.mention,
             notes=_plan_notes(view),
             news=bool(news),
+            estimate=estimate(plan, view.policy, view.parent_ledger, prices=view.policy.price_table),
         ),
         collapsed=((PLAN_BLOCK, plan.to_text()),),
         marker=replace(
@@ -345,11 +363,12 @@ def _ask(
         *progress_end(view, "waiting for an answer", entry),
         MoveTo(key=view.key, state=State.BLOCKED),
         ending(view, assignee=who.assignee, state=State.BLOCKED),
+        *_meanwhile(view),
     )
     return Decision(
         row="8",
         outcome=Outcome.ASKED,
-        reason=f"{len(asked)} open questions",
+        reason="one open question" if len(asked) == 1 else f"{len(asked)} open questions",
         phase=work.phase,
         effects=effects,
     )
@@ -388,7 +407,7 @@ def _settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) ->
     if result.outcome in ("refused", "invalid") or (
         not result.changes and result.outcome in ("budget", "truncated", "partial")
     ):
-        what, remedy = _why_no_result(result)
+        what, remedy = _why_no_result(view, result)
         meaning = "Nothing was pushed."
         return failed(
             view,
@@ -399,6 +418,7 @@ def _settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) ->
             phase=work.phase,
             is_final=False,
             entry=entry,
+            labels=_labels_over(view, result),
         )
     is_taken = view.has_family_label(phases.STOP) or (work.was_mine and not view.is_mine)
     short = "stopped" if is_taken else _falls_short(result)
@@ -501,7 +521,9 @@ def _record(view: View, one: _Work) -> PullRequestRecord:
         stacked_on=known.stacked_on if known is not None and view.open_pull_request is not None else stacked,
         check_fixes=fixes,
         seen=seen,
-        ledger=merge_ledgers(known.ledger if known is not None else (), [one.entry] if one.entry else []),
+        ledger=merge_ledgers(
+            known.ledger if known is not None else view.ledger, [one.entry] if one.entry else []
+        ),
     )
 
 
@@ -538,6 +560,7 @@ def _body(view: View, one: _Work, record: PullRequestRecord, *, existing: str) -
         unfinished=ENDS_SHORT[one.is_short][0] if one.is_short else "",
         waits_for_approval=view.waits_for_approval,
         existing=existing,
+        warnings=one.result.warnings,
     )
 
 
@@ -604,6 +627,14 @@ def _next(view: View, news: Sequence[Feedback]) -> tuple[Dispatch, ...]:
     return (*again, *(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready))
 
 
+def _meanwhile(view: View) -> tuple[Dispatch, ...]:
+    """Siblings that need not wait while this ticket does."""
+    if view.item_id is None or view.plan is None:
+        return ()
+    ready = ready_keys(view, view.plan, resting=frozenset({view.key}))
+    return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)
+
+
 def _renew(view: View, one: _Work, pull_request: PullRequest) -> tuple[Effect, ...]:
     """The pull request's body and readiness, if an earlier run opened it."""
     record = _record(view, one)
@@ -649,6 +680,8 @@ def _hand_over_short(
 ) -> Decision:
     """Unfinished work: kept as a draft, said, Blocked; a ticket taken from us stays as the person left it."""
     why, remedy = ENDS_SHORT[one.is_short]
+    if one.is_short == "budget":
+        remedy = f"{_remedy_over(view, one.result)} I go on from the draft."
     detail = f" {one.result.detail}" if one.result.detail else ""
     who = hand(view, "reviewer")
     said = texts.stopped_short(
@@ -670,7 +703,12 @@ def _hand_over_short(
     else:
         effects += [
             MoveTo(key=view.key, state=State.BLOCKED),
-            ending(view, assignee=who.assignee, state=State.BLOCKED),
+            ending(
+                view,
+                assignee=who.assignee,
+                state=State.BLOCKED,
+                add=_labels_over(view, one.result),
+            ),
         ]
     return Decision(
         row="13" if one.is_taken else "15",

@@ -107,10 +107,13 @@ def _is_running(one: WorkItem, view: View) -> bool:
     return is_mine and phases.state_of(one.ticket, view.policy) is State.IN_PROGRESS
 
 
-def ready_keys(view: View, plan: Plan, *, finished: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def ready_keys(
+    view: View, plan: Plan, *, finished: frozenset[str] = frozenset(), resting: frozenset[str] = frozenset()
+) -> tuple[str, ...]:
     """Sub-tasks that may start now, in the plan's order, under ``max_parallel``.
 
-    ``finished`` are keys that this very run hands over, which the snapshot does not show yet.
+    ``finished`` are keys that this very run hands over, ``resting`` those it leaves blocked; the snapshot
+    shows neither yet.
     """
     family = family_of(view.snapshot.family, view.ours)
     running = [
@@ -121,7 +124,7 @@ def ready_keys(view: View, plan: Plan, *, finished: frozenset[str] = frozenset()
         member.ticket.key
         for item in plan.items
         if (member := family.get(item.id)) is not None
-        and member.ticket.key not in finished
+        and member.ticket.key not in at_rest
         and _may_start(member, view)
         and all(_holds_no_longer(family.get(id_), view, finished) for id_ in plan.predecessors(item.id))
     ]
