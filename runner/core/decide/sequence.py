@@ -116,8 +116,9 @@ def ready_keys(
     shows neither yet.
     """
     family = family_of(view.snapshot.family, view.ours)
+    at_rest = finished | resting
     running = [
-        one for one in view.snapshot.family if one.ticket.key not in finished and _is_running(one, view)
+        one for one in view.snapshot.family if one.ticket.key not in at_rest and _is_running(one, view)
     ]
     slots = view.policy.max_parallel - len(running)
     ready = [
