@@ -120,6 +120,8 @@ def test_the_numbers_of_the_budget_are_the_defaults() -> None:
     policy, text = Policy(), " ".join(section("Cost and budgets").split())
     run = policy.budget.run
     assert f"{run.usd:g} US dollars, {run.tokens:,} tokens and {run.minutes:g} minutes" in text
+    assert f"`budget.ticket` ({policy.budget.ticket.usd:g} US dollars)" in text
+    assert f"`budget.parent` ({policy.budget.parent.usd:g} US dollars)" in text
     assert f"{policy.caps.turns} calls" in text
     assert f"`caps.attempts`: {policy.caps.attempts}" in text
 
