@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.machinery
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
@@ -18,9 +19,13 @@ import yaml
 from pydantic import BaseModel
 
 from runner import __version__, cli, errors
+from runner.composition import MAX_CHANGE_BYTES
+from runner.core import policy
+from runner.core.budget import TOKENS_PER_UNPRICED_USD
 from runner.core.decide.decision import Outcome
 from runner.core.policy import CheckCommand, Policy, PriceRow, SetupCommand, parse_policy
 from runner.sandbox.automation import PLACEHOLDERS
+from runner.workflow.stages import sweep_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
@@ -125,9 +130,8 @@ def test_defaults_are_shown(generator: ModuleType) -> None:
     """A default that changes in the code changes on the page."""
     described = list(generator.keys())
     rows = {key.name: generator._default(key) for key in described}
-    policy = Policy()
-    assert rows["caps.items"] == f"`{policy.caps.items}`"
-    assert rows["sequence"] == f"`{policy.sequence}`"
+    assert rows["caps.items"] == f"`{Policy().caps.items}`"
+    assert rows["sequence"] == f"`{Policy().sequence}`"
     assert rows["jira.statuses.<level>.in_testing"] == "`In Testing`, `In Review`"
     assert rows["budget.<scope>.usd"] == "run: `5`; ticket: `20`; parent: `100`"
     assert rows["checks.commands[].id"] == "(required)"
@@ -303,6 +307,40 @@ def test_what_is_missing_is_said_as_long_as_it_is_missing(
     files = [place] if place.is_file() else sorted(place.rglob("*.py"))
     is_true = not any(re.search(pattern, text_of(file)) for file in files)
     assert (claim in " ".join(text_of(ROOT / page).split())) == is_true
+
+
+def stripped(text: str) -> str:
+    return "\n".join(line.strip() for line in text.splitlines() if line.strip())
+
+
+def test_code_that_is_shown_as_an_example_is_real() -> None:
+    """A habit is shown in code that follows it, as it stands in the repository."""
+    blocks = re.findall(r"```python\n(.*?)```", text_of(ROOT / "CONTRIBUTING.md"), re.DOTALL)
+    files = [*SOURCES, *sorted((ROOT / "tests").glob("*.py"))]
+    code = "\n".join(stripped(text_of(path)) for path in files)
+    assert blocks
+    assert [block for block in blocks if stripped(block) not in code] == []
+
+
+HOURS = yaml.safe_load(text_of(ROOT / "docs" / "workflow" / "ai-runner.yml"))[True]["schedule"][0][
+    "cron"
+].split()[1]
+NUMBERS = [
+    ("configuration.md", f"more than {policy.MAX_BYTES // 1024} KiB or {policy.MAX_DEPTH} levels"),
+    ("configuration.md", f"publishes at most {MAX_CHANGE_BYTES // 1024 // 1024} MiB"),
+    ("configuration.md", f"({TOKENS_PER_UNPRICED_USD:,} tokens per dollar)"),
+    (
+        "operations.md",
+        f"at most {inspect.signature(sweep_stage).parameters['limit'].default}, and dispatches",
+    ),
+    ("operations.md", f"starts it every {'two' if HOURS == '*/2' else HOURS} hours"),
+]
+
+
+@pytest.mark.parametrize(("page", "words"), NUMBERS)
+def test_numbers_in_prose_are_those_of_the_code(page: str, words: str) -> None:
+    """A limit that changes in the code changes in the sentence about it."""
+    assert words in " ".join(doc(page).split())
 
 
 def test_the_changelog_begins_with_this_version() -> None:
