@@ -355,3 +355,10 @@ def test_yaml_on_every_page_is_yaml(page: Path) -> None:
     for block in re.findall(r"```yaml\n(.*?)```", text_of(page), re.DOTALL):
         loaded: Any = yaml.safe_load(block)
         assert loaded
+
+
+@by_page
+def test_actions_on_every_page_are_pinned(page: Path) -> None:
+    """What is copied names a full commit, with the release beside it."""
+    used = re.findall(r"^ *(?:- )?uses: (.*)", text_of(page), re.MULTILINE)
+    assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # .+", one)] == []

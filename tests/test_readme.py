@@ -148,3 +148,10 @@ def test_the_configuration_to_begin_with_is_valid() -> None:
     assert blocks
     for block in blocks:
         parse_policy(block.encode())
+
+
+def test_the_apps_token_has_the_permissions_of_the_job() -> None:
+    """Whoever takes an App's token gives it what the workflow gives its own, and no more."""
+    job = yaml.safe_load(SHIPPED)["jobs"]["run"]
+    given = dict(re.findall(r"^ +permission-([a-z-]+): (\w+)$", README, re.MULTILINE))
+    assert job["permissions"] == given
