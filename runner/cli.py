@@ -6,6 +6,7 @@ Every stage is a process of its own with only its own secrets; they meet in ``wo
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +58,13 @@ STAGE_VARIABLES: Mapping[str, tuple[str, ...]] = {
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb and exit with its code."""
     arguments = _parser().parse_args(sys.argv[1:] if argv is None else list(argv))
-    sys.exit(_run_verb(arguments))
+    code = _run_verb(arguments)
+    if argv is None and arguments.verb == "think":
+        # Everything is written; taking the SDKs' modules apart would only cost a quarter of a second.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         _add_stage_options(verbs.add_parser(name, help=text, description=text))
     demo = verbs.add_parser("demo", help="play a whole story on an embedded Jira, GitHub and model")
     _add_demo_options(demo)
+    text = "run a transcript's tool calls again without a model; exit 3 unless the tree ends the same"
+    again = verbs.add_parser("replay", help=text, description=text)
+    again.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help="transcript.jsonl of a run")
+    again.add_argument("--checkout", type=Path, default=Path(), metavar="DIR", help="a clone (default: .)")
+    again.add_argument("--json", action="store_true", help="print the end as one JSON object")
     return parser
 
 
@@ -110,6 +123,8 @@ def _run_verb(arguments: argparse.Namespace) -> int:
         from runner.sandbox.demo import demo_verb
 
         return int(demo_verb(arguments))
+    if arguments.verb == "replay":
+        return _replay(arguments)
     from runner.adapters.console import open_console
     from runner.core.redact import Redactor
     from runner.settings import Settings
@@ -129,6 +144,28 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     for secret in settings.secrets:
         console.mask(secret)
     return _Verb(arguments, settings, console, environ).run()
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from runner import composition
+    from runner.adapters.console import open_console
+
+    try:
+        ended = composition.replay(arguments.transcript, arguments.checkout)
+    except RunnerError as exc:
+        return _report_error(open_console(in_actions=False), exc, key="")
+    if arguments.json:
+        print(json.dumps({**asdict(ended), "same": ended.is_same}))
+        return 0 if ended.is_same else 3
+    for path in ended.differing:
+        print(f"differs: {path}")
+    for answer in ended.answers:
+        print(f"ended otherwise: {answer}")
+    told = "the same tree" if ended.is_same else "another tree"
+    if not ended.recorded_digest:
+        told = "a tree that the transcript does not name: the run was ended from outside"
+    print(f"{ended.calls} calls on {ended.start[:12]} end in {told}")
+    return 0 if ended.is_same else 3
 
 
 class _Verb:
@@ -488,6 +525,9 @@ def _raise_on_signals() -> None:
     from runner.agent.loop import StoppedError
 
     def stop(number: int, _: object) -> None:
+        # A second signal must not break off the writing of the result.
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_IGN)
         raise StoppedError(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):

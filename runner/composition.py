@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +21,14 @@ from runner.core.model import iso
 from runner.core.policy import Policy
 from runner.core.redact import Redactor
 from runner.core.work import FileChange
-from runner.errors import ConfigError, Refused
+from runner.errors import ConfigError, Refused, RunnerError
 from runner.settings import Settings
 
 if TYPE_CHECKING:
     from runner.adapters.git import GitPublisher
     from runner.adapters.http import HttpClient
     from runner.adapters.jira import JiraTickets
+    from runner.agent.replay import Replayed
     from runner.ports import Console, Publisher
     from runner.workflow.event import Event
     from runner.workflow.stages import Desk
@@ -204,7 +207,7 @@ def fetch(settings: Settings, work_dir: Path, shas: Sequence[str], start: str) -
 
 def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str], None]) -> Result:
     """Let the model work on the checkout. The SDK is imported while the checkout is read."""
-    from runner.adapters.git import tracked_files
+    from runner.adapters.git import earlier_work, tracked_files
     from runner.adapters.llm_common import create_model
     from runner.adapters.shell import child_environment, harden, run_command
     from runner.adapters.transcript import Transcript
@@ -229,15 +232,54 @@ def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str
     environment = child_environment(
         os.environ, home=home, declared=file.policy.checks.environment, known_secrets=settings.secrets
     )
+    start = file.work.start
+    tracked = tracked_files(checkout, start)
     with Transcript(work_dir / "transcript.jsonl", redactor=Redactor(settings.secrets)) as transcript:
         bench = Bench(  # noqa: S604 - the commands are the adopter's own, from the default branch
             checkout=checkout,
-            tracked=tracked_files(checkout, file.work.start),
+            tracked=tracked,
             model=model,
             shell=lambda line, timeout: run_command(line, cwd=checkout, env=environment, timeout=timeout),
             monotonic=time.monotonic,
             log=transcript.add,
+            read_base=_base_reader(checkout, tracked, start, file.commits[-1] if file.commits else start),
+            history=lambda: earlier_work(checkout, start),
             transcript=str(transcript.path),
         )
         log(f"{file.key}: {file.work.phase} with {choice.provider}:{choice.model}")
         return work_on(file, bench)
+
+
+def _base_reader(
+    checkout: Path, tracked: Sequence[str], start: str, base: str
+) -> Callable[[str], bytes | None]:
+    """Reads regular files of the base commit, whatever stands in the checkout by now."""
+    from runner.adapters.git import show_file, tracked_files
+
+    @cache
+    def paths() -> frozenset[str]:
+        return frozenset(tracked if base == start else tracked_files(checkout, base))
+
+    return lambda path: show_file(checkout, base, path) if path in paths() else None
+
+
+def replay(transcript: Path, checkout: Path) -> Replayed:
+    """Run a transcript's tool calls again on a copy of the commit it began from; ``checkout`` is only read."""
+    from runner.adapters.git import checkout as check_out
+    from runner.adapters.git import fetch_commits, tracked_files
+    from runner.agent.replay import read_transcript
+    from runner.agent.replay import replay as run_again
+
+    recorded = read_transcript(transcript)
+    with tempfile.TemporaryDirectory(prefix="ai-runner-replay-") as folder:
+        copy = Path(folder) / "checkout"
+        try:
+            fetch_commits(str(checkout.resolve()), None, (recorded.start,), copy, allow_file=True, pauses=())
+        except RunnerError as exc:
+            raise ConfigError(
+                f"`{checkout}` does not hold the commit {recorded.start[:12]}, from which this run began.",
+                remedy="Give a clone of the repository that has this commit.",
+                detail=exc.detail or exc.summary,
+            ) from exc
+        check_out(copy, recorded.start)
+        return run_again(recorded, copy, tracked=tracked_files(copy, recorded.start))

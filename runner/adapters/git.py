@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 
 from runner.adapters.git_failures import Ended, local_failure, moved, push_failure, remote_failure
 from runner.core.changes import Base
-from runner.core.work import FileChange
+from runner.core.work import FileChange, Predecessor
 from runner.errors import (
     Ambiguous,
     ConfigError,
@@ -83,6 +83,7 @@ _ATTRIBUTES = "* -text !eol !crlf -ident !filter !working-tree-encoding\n"
 # The only hosts to which a credential may travel unencrypted.
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SHA = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
+_MERGED = re.compile(r"^Merge pull request .*\bai/([A-Z][A-Z0-9_]{0,49}-[1-9][0-9]{0,9})$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,6 +306,24 @@ def show_file(repo: Path, sha: str, path: str) -> bytes | None:
     if entry is None or entry.size is None:
         return None
     return git.run("cat-file", "blob", entry.sha).output
+
+
+def earlier_work(repo: Path, sha: str, *, limit: int = 30) -> tuple[Predecessor, ...]:
+    """What earlier runs committed or had merged, newest first, among the last ``limit`` commits below ``sha``."""
+    format_ = "%x01%s%x02%(trailers:key=Jira-Issue,valueonly,separator=%x20)%x02"
+    arguments = ("--first-parent", "-m", "-z", "--name-only", f"--max-count={limit}", f"--format={format_}")
+    output = _open(repo).run("log", *arguments, _full_sha(sha)).output.decode("utf-8", "surrogateescape")
+    found = (_predecessor(entry) for entry in output.split("\x01")[1:])
+    return tuple(one for one in found if one is not None)
+
+
+def _predecessor(entry: str) -> Predecessor | None:
+    subject, _, rest = entry.partition("\x02")
+    told, _, names = rest.partition("\x02")
+    merged = _MERGED.search(subject)
+    key = told.strip() or (merged[1] if merged else "")
+    files = tuple(name for name in (one.strip("\n") for one in names.split("\0")) if name)
+    return Predecessor(key=key, subject=subject.strip(), files=files) if key else None
 
 
 def read_blob(repo: Path, sha: str, path: str) -> bytes:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
+from runner.agent.guidance import Guidance
+from runner.agent.repomap import RepositoryMap, map_of
 from runner.core.feedback import Feedback
 from runner.core.handover import Context, Said, Work
 from runner.core.plan import Item, Plan
 from runner.core.redact import clean, fence
+from runner.core.work import Input, Predecessor, UserImage, UserText
 
 MAX_TEXT = 20_000
 MAX_COMMENT = 4_000
 MAX_COMMENTS = 60
-MAX_LISTED = 200
-MAX_GUIDANCE = 32 * 1024
+MAX_PREDECESSORS = 5
+MAX_FILES = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +30,16 @@ class Materials:
     context: Context
     work: Work
     tracked: Sequence[str]
-    guidance: str = ""
+    guidance: Guidance = field(default_factory=Guidance)
+    predecessors: Sequence[Predecessor] = ()
 
     def ticket(self) -> str:
         """The ticket, its comments, its parent and linked tickets."""
         context = self.context
         parts = [f"Type: {context.type}", f"Summary: {context.summary}", clean(context.description, MAX_TEXT)]
+        if context.acceptance:
+            criteria = "\n".join(f"- {clean(one, MAX_COMMENT)}" for one in context.acceptance)
+            parts.append(f"Acceptance criteria:\n{criteria}")
         if context.comments:
             parts.append("Comments, oldest first:\n" + _comments(context.comments))
         if context.parent_key:
@@ -70,13 +79,57 @@ class Materials:
         return self._fenced("feedback", "\n\n".join(_point(point) for point in self.work.feedback))
 
     def repository(self) -> str:
-        """What lies where, cut to a readable length."""
-        listed = _outline(self.tracked)
-        return self._fenced("repository", f"{len(self.tracked)} files:\n" + "\n".join(listed))
+        """What lies where, as far as a small budget goes, and what earlier sub-tasks changed."""
+        parts = [f"{len(self.tracked)} files:", *self.map.lines]
+        for one in self.predecessors[:MAX_PREDECESSORS]:
+            files = ", ".join(one.files[:MAX_FILES])
+            more = f" and {len(one.files) - MAX_FILES} more" if len(one.files) > MAX_FILES else ""
+            parts.append(f"\nEarlier work below this, {clean(one.subject, 200)}: {files}{more}")
+        return self._fenced("repository", "\n".join(parts))
 
     def rules(self) -> str:
-        """The repository's own guidance for agents, from the commit the work starts on."""
-        return self._fenced("guidance", clean(self.guidance, MAX_GUIDANCE)) if self.guidance.strip() else ""
+        """The repository's own guidance for agents, from the base commit."""
+        return self._fenced("guidance", clean(self.guidance.text)) if self.guidance.text.strip() else ""
+
+    def inputs(self, text: str) -> tuple[Input, ...]:
+        """The first message: its text, then the attached pictures."""
+        images = (
+            (
+                UserText(text=f"Attached picture {one.name}:"),
+                UserImage(media_type=one.media_type, data=one.data),
+            )
+            for one in self.context.images
+        )
+        return (UserText(text=text), *(part for pair in images for part in pair))
+
+    @cached_property
+    def near(self) -> tuple[str, ...]:
+        """Paths that the work is expected to touch: those of the item, and those that feedback is about."""
+        files = self.work.item.files if self.work.item is not None else ()
+        planned = (
+            () if self.work.plan is None or files else (f for i in self.work.plan.items for f in i.files)
+        )
+        return tuple(dict.fromkeys([*files, *planned, *(one.path for one in self.work.feedback if one.path)]))
+
+    @cached_property
+    def map(self) -> RepositoryMap:
+        """The part of the repository that is shown."""
+        return map_of(self.tracked, self.near)
+
+    def record(self) -> Mapping[str, Any]:
+        """What was chosen and what was left out, for the transcript."""
+        return {
+            "files": len(self.tracked),
+            "listed": self.map.listed,
+            "counted": self.map.counted,
+            "left_out": self.map.left_out,
+            "guidance": list(self.guidance.used),
+            "guidance_left_out": list(self.guidance.left_out),
+            "predecessors": [one.key for one in self.predecessors],
+            "comments_left_out": max(0, len(self.context.comments) - MAX_COMMENTS),
+            "images": len(self.context.images),
+            "skipped_attachments": dict(self.context.skipped_attachments),
+        }
 
     def _fenced(self, name: str, text: str) -> str:
         return fence(name, text, self.tag)
@@ -108,17 +161,3 @@ def _item_text(item: Item) -> str:
     lines += [f"verify: {one}" for one in item.verify]
     lines += [f"depends on: {one}" for one in item.depends_on]
     return "\n".join(line for line in lines if line)
-
-
-def _outline(paths: Iterable[str]) -> list[str]:
-    """Paths if they are few, folders with counts if they are many."""
-    every = sorted(paths)
-    if len(every) <= MAX_LISTED:
-        return every
-    folders: dict[str, int] = {}
-    for path in every:
-        folder = "/".join(path.split("/")[:-1][:2]) or "."
-        folders[folder] = folders.get(folder, 0) + 1
-    rows = [f"{folder}/ ({count} files)" for folder, count in sorted(folders.items())]
-    left_out = len(rows) - MAX_LISTED
-    return rows[:MAX_LISTED] + ([f"({left_out} more folders)"] if left_out > 0 else [])

@@ -2,7 +2,8 @@
 
 ``finish`` as done is accepted only when the checks that were green before are green on the files as they
 are; the loop runs what has not run yet and feeds failures back. Whatever ends the loop early keeps the
-edits made so far and says why it ended.
+edits made so far and says why it ended. A conversation that grows too long is never cut: a fresh one goes
+on from notes, at most twice.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from typing import Any, Literal
 
 from runner.agent.checks import CheckRunner
 from runner.agent.meter import BudgetSpentError, Meter
-from runner.agent.tools import Toolbox, shortened
+from runner.agent.tools import Toolbox
 from runner.core.work import (
     Answer,
-    CheckRun,
     Criterion,
     Finished,
     Input,
@@ -27,23 +27,44 @@ from runner.core.work import (
     Turn,
     UserText,
 )
+from runner.errors import RunnerError
 from runner.ports import Conversation
 
 MAX_REMINDERS = 2
+MAX_CUTS = 2
 MAX_IDENTICAL_FAILURES = 3
-MAX_SAME_RED = 3
+MAX_SAME_REFUSALS = 3
 MAX_EMPTY_FINISHES = 1
 MAX_PAUSES = 5
-STEER_AT = 5
+MAX_RESTARTS = 2
 
 REMINDER = (
     "You ended your turn without calling a tool. Go on with the work, or call `finish` if it is complete."
 )
+CUT = "Your answer reached its length limit, and nothing of it was run. Go on in smaller steps."
 EMPTY = (
     "`finish` was called as done, but no file differs from the start. Make the change, or finish with the outcome "
     "`no_change` and name the evidence that nothing needs to change."
 )
-STEER = "Few turns are left. Bring the work to a state that holds together, then call `finish`."
+NOT_UNCHANGED = (
+    "`finish` was called with the outcome `no_change`, but files differ from the start. Undo the edits, or finish "
+    "with another outcome."
+)
+RED = "Not accepted yet: checks that were green before the work are red now. Repair this, then call `finish` again."
+STEER = (
+    "The budget of this run is nearly spent. Bring the work to a state that holds together, then call `finish`; "
+    "`partial` is an honest end."
+)
+STEER_READING = "The budget of this run is nearly spent: end your reading and write your notes."
+LOOK_FIRST = (
+    "You have not looked at the repository yet. Read the code that matters first, then write your notes."
+)
+NOTES = (
+    "This conversation is about to be replaced by a fresh one, which will know only the task and what you write now. "
+    "Call no tool. Write what was done and where, what you learned about the code, what failed, and what is left."
+)
+NO_ROOM = "[left out: the conversation has no room for it]"
+RESTARTED = "This work was begun in an earlier conversation; its edits are in the checkout. Go on from here."
 
 Ending = Literal[
     "done", "no_change", "partial", "asked", "refused", "budget", "truncated", "stopped", "invalid"
@@ -55,6 +76,11 @@ ENDS: Mapping[Stop, Ending] = {
     Stop.FILTERED: "refused",
     Stop.FAILED: "invalid",
 }
+DETAILS: Mapping[Stop, str] = {
+    Stop.LENGTH: "Its answers were cut off again and again.",
+    Stop.CONTEXT: "The model's context was full, and fresh conversations filled up as well.",
+}
+Log = Callable[[str, Mapping[str, Any]], None]
 
 
 class StoppedError(BaseException):
@@ -63,38 +89,91 @@ class StoppedError(BaseException):
 
 @dataclass(kw_only=True)
 class WorkLoop:
-    """One run of a model over a checkout. ``answers_due`` are ids of feedback that ``finish`` must answer."""
+    """One run of a model over a checkout.
 
-    conversation: Conversation
+    ``open`` begins a conversation with the instructions and tools of this work; ``room`` is how many prompt
+    tokens one may grow to. ``answers_due`` are ids of feedback that ``finish`` must answer.
+    """
+
+    open: Callable[[], Conversation]
     toolbox: Toolbox
     checks: CheckRunner
     meter: Meter
-    log: Callable[[str, Mapping[str, Any]], None]
+    log: Log
     answers_due: frozenset[str] = frozenset()
+    room: int = 1_000_000
     _reminders: int = 0
+    _cuts: int = 0
     _pauses: int = 0
+    _restarts: int = 0
     _empty_finishes: int = 0
-    _steered: bool = False
-    _reds: list[str] = field(default_factory=list)
+    _is_steered: bool = False
+    _refusals: list[tuple[int, str]] = field(default_factory=list)
 
     def run(self, opening: Sequence[Input]) -> Finished:
-        """Work until the model finishes, asks, or something ends it."""
-        inputs: Sequence[Input] = opening
+        """Work until the model finishes, asks, or something ends it. Raises RunnerError only when nothing was done."""
         try:
-            while True:
-                turn = self.meter.send(self.conversation, inputs)
-                self.log(
-                    "turn",
-                    {"text": turn.text, "stop": turn.stop, "calls": [call.name for call in turn.tool_calls]},
-                )
-                step = self._after(turn)
-                if isinstance(step, Finished):
-                    return step
-                inputs = step
+            return self._converse(opening)
         except BudgetSpentError as exc:
             return self._end("budget", detail=exc.summary)
         except StoppedError:
             return self._end("stopped")
+        except RunnerError as exc:
+            if not self.toolbox.changes():
+                raise
+            return self._end("partial", detail=f"{exc.summary} {exc.remedy}".strip())
+
+    def _converse(self, opening: Sequence[Input]) -> Finished:
+        conversation, inputs = self.open(), opening
+        while True:
+            is_full = inputs is not opening and conversation.estimate(inputs) > self.room
+            turn = None if is_full else self.meter.send(conversation, inputs)
+            if turn is None or turn.stop is Stop.CONTEXT:
+                if self._restarts >= MAX_RESTARTS or inputs is opening:
+                    return self._end("truncated", detail=DETAILS[Stop.CONTEXT])
+                notes = self._notes(conversation, inputs, is_full=turn is not None)
+                conversation, inputs = self._restart(opening, notes)
+                opening = inputs
+                continue
+            step = self._after(turn)
+            if isinstance(step, Finished):
+                return step
+            inputs = step
+
+    # --- a fresh conversation ---------------------------------------------------------------------------
+
+    def _notes(self, conversation: Conversation, inputs: Sequence[Input], *, is_full: bool) -> str:
+        """What the model wants to remember; empty when it cannot say so any more."""
+        known = [
+            ToolResult(call_id=one.call_id, text=NO_ROOM, is_error=one.is_error) if is_full else one
+            for one in inputs
+            if isinstance(one, ToolResult)
+        ]
+        turn = self.meter.send(conversation, (*known, UserText(text=NOTES)))
+        return turn.text if turn.stop is Stop.DONE else ""
+
+    def _restart(self, opening: Sequence[Input], notes: str) -> tuple[Conversation, Sequence[Input]]:
+        self._restarts += 1
+        state = self._state()
+        self.log("restart", {"number": self._restarts, "notes": notes, "state": state})
+        text = "\n\n".join(part for part in (RESTARTED, state, notes) if part)
+        begun = opening[:-1] if self._restarts > 1 else opening
+        return self.open(), (*begun, UserText(text=text))
+
+    def _state(self) -> str:
+        """What can be said without the model: files changed so far, checks as measured, points that are due."""
+        changed = [
+            f"{'deleted' if change.content is None else 'changed'}: {change.path}"
+            for change in self.toolbox.changes()
+        ]
+        measured = [
+            f"check {run.id}: {'green' if run.is_green else 'red'}"
+            for run in self.checks.measured(self.toolbox.revision)
+        ]
+        due = [f"point to answer: {id_}" for id_ in sorted(self.answers_due)]
+        return "\n".join([*(changed or ["no file is changed yet"]), *measured, *due])
+
+    # --- turns ------------------------------------------------------------------------------------------
 
     def _after(self, turn: Turn) -> Finished | Sequence[Input]:
         """What follows a turn: its end, or the next inputs."""
@@ -106,82 +185,102 @@ class WorkLoop:
         if turn.stop is Stop.DONE and self._reminders < MAX_REMINDERS:
             self._reminders += 1
             return (UserText(text=REMINDER),)
+        if turn.stop is Stop.LENGTH and self._cuts < MAX_CUTS:
+            self._cuts += 1
+            return (UserText(text=CUT),)
         ending = ENDS.get(turn.stop, "invalid")
-        return self._end(ending, summary=turn.text, detail=turn.detail)
+        return self._end(ending, summary=turn.text, detail=turn.detail or DETAILS.get(turn.stop, ""))
 
     def _run_tools(self, calls: Sequence[ToolCall]) -> Finished | Sequence[Input]:
-        results: list[Input] = []
-        for call in calls:
+        """Answer every call of a turn in one go. What ends the work is looked at last, whatever its place."""
+        answers: dict[str, ToolAnswer] = {}
+        for call in sorted(calls, key=lambda one: one.name in ("finish", "ask")):
+            log_call(self.log, call)
             answer, end = self._call(call)
+            log_answer(self.log, call, answer)
             if end is not None:
                 return end
-            results.append(ToolResult(call_id=call.id, text=answer.text, is_error=answer.is_error))
-        if self.toolbox.identical_failures >= MAX_IDENTICAL_FAILURES:
-            return self._end("partial", detail="The same tool call failed three times in the same way.")
-        if len(self._reds) >= MAX_SAME_RED and len(set(self._reds[-MAX_SAME_RED:])) == 1:
-            return self._end("partial", detail="The checks failed three times in the same way.")
-        left = self.meter.turns_left
-        if left is not None and left <= STEER_AT and not self._steered:
-            self._steered = True
+            answers[call.id] = answer
+        if (stuck := self._stuck()) is not None:
+            return self._end("partial", detail=stuck)
+        results: list[Input] = [
+            ToolResult(call_id=call.id, text=answers[call.id].text, is_error=answers[call.id].is_error)
+            for call in calls
+        ]
+        if self.meter.is_short and not self._is_steered:
+            self._is_steered = True
             results.append(UserText(text=STEER))
         return results
 
+    def _stuck(self) -> str | None:
+        """Why going on makes no sense, if so."""
+        if self.toolbox.identical_failures >= MAX_IDENTICAL_FAILURES:
+            return "The same tool call failed three times in the same way."
+        same = self._refusals[-MAX_SAME_REFUSALS:]
+        if len(same) >= MAX_SAME_REFUSALS and len(set(same)) == 1:
+            return "The work was called finished three times, although what was missing had been said."
+        return "The checks failed three times in the same way." if self.checks.is_stuck else None
+
     def _call(self, call: ToolCall) -> tuple[ToolAnswer, Finished | None]:
-        self.log("call", {"id": call.id, "name": call.name, "arguments": call.arguments})
         if call.arguments is None:
-            answer = ToolAnswer(text=call.error or "The arguments are not a JSON object.", is_error=True)
-        elif call.name == "finish":
-            answer, end = self._finish(call)
-            self._log_answer(call, answer)
-            return answer, end
-        elif call.name == "ask":
-            checked = self.toolbox.checked("ask", call.arguments)
-            if not isinstance(checked, ToolAnswer) and checked["questions"]:
-                return ToolAnswer(text="asked"), self._end("asked", questions=tuple(checked["questions"]))
-            answer = (
-                checked
-                if isinstance(checked, ToolAnswer)
-                else ToolAnswer(text="Ask at least one question.", is_error=True)
-            )
-        else:
-            answer = self.toolbox.call(call.name, call.arguments)
-            if call.name == "run_check" and not answer.is_error:
-                self.checks.revisions[str(call.arguments.get("id"))] = self.toolbox.revision
-        self._log_answer(call, answer)
+            return ToolAnswer(text=call.error or "The arguments are not a JSON object.", is_error=True), None
+        if call.name == "finish":
+            return self._finish(call)
+        if call.name == "ask":
+            return self._ask(call)
+        answer = self.toolbox.call(call.name, call.arguments)
+        if call.name == "run_check" and not answer.is_error:
+            self.checks.note(str(call.arguments.get("id")), self.toolbox.revision)
         return answer, None
 
-    def _log_answer(self, call: ToolCall, answer: ToolAnswer) -> None:
-        self.log("answer", {"id": call.id, "text": answer.text, "is_error": answer.is_error})
+    def _ask(self, call: ToolCall) -> tuple[ToolAnswer, Finished | None]:
+        checked = self.toolbox.checked("ask", call.arguments)
+        if isinstance(checked, ToolAnswer):
+            return checked, None
+        questions = tuple(one for one in checked["questions"] if one.strip())
+        if not questions:
+            return ToolAnswer(text="Ask at least one question.", is_error=True), None
+        return ToolAnswer(text="asked"), self._end("asked", questions=questions)
+
+    # --- ends -------------------------------------------------------------------------------------------
 
     def _finish(self, call: ToolCall) -> tuple[ToolAnswer, Finished | None]:
         """Accept or refuse an end. A refusal says what is missing; the work goes on."""
         checked = self.toolbox.checked("finish", call.arguments)
         if isinstance(checked, ToolAnswer):
-            return checked, None
+            return self._refused(checked.text), None
         answers = tuple(Answer(**one) for one in checked.get("answers") or ())
         missing = sorted(self.answers_due - {answer.id for answer in answers})
         if missing:
             text = f"Answer every point of feedback; these have no answer yet: {', '.join(missing)}."
-            return ToolAnswer(text=text, is_error=True), None
+            return self._refused(text), None
         outcome: Ending = checked["outcome"]
-        changed = bool(self.toolbox.changes())
+        if outcome == "no_change" and self.toolbox.changes():
+            return self._refused(NOT_UNCHANGED), None
         only_words = bool(answers) and all(answer.verdict != "done" for answer in answers)
-        if outcome == "done" and not changed and not only_words:
-            self._empty_finishes += 1
-            if self._empty_finishes <= MAX_EMPTY_FINISHES:
-                return ToolAnswer(text=EMPTY, is_error=True), None
-            detail = "It said it was done twice, but no file was changed."
-            return ToolAnswer(text=EMPTY, is_error=True), self._end(
-                "invalid", summary=checked["summary"], detail=detail
-            )
+        if outcome == "done" and not only_words and not self.toolbox.changes():
+            return self._empty(checked["summary"])
         if outcome in ("done", "no_change"):
             red = self.checks.run_missing(self.toolbox.revision)
             if red and outcome == "done":
-                self._reds.append("\n".join(_gist(run) for run in red))
-                return ToolAnswer(text=_red_text(red), is_error=True), None
+                texts = (self.toolbox.check_text(run) for run in red)
+                return self._refused("\n\n".join([RED, *texts])), None
         criteria = tuple(Criterion(**one) for one in checked["criteria"])
         end = self._end(outcome, summary=checked["summary"], answers=answers, criteria=criteria)
         return ToolAnswer(text="accepted"), end
+
+    def _refused(self, text: str) -> ToolAnswer:
+        self._refusals.append((self.toolbox.revision, text))
+        return ToolAnswer(text=text, is_error=True)
+
+    def _empty(self, summary: str) -> tuple[ToolAnswer, Finished | None]:
+        """One more chance for work that was called done although nothing changed."""
+        self._empty_finishes += 1
+        answer = ToolAnswer(text=EMPTY, is_error=True)
+        if self._empty_finishes <= MAX_EMPTY_FINISHES:
+            return answer, None
+        detail = "It said it was done twice, but no file was changed."
+        return answer, self._end("invalid", summary=summary, detail=detail)
 
     def _end(
         self,
@@ -193,6 +292,10 @@ class WorkLoop:
         answers: tuple[Answer, ...] = (),
         criteria: tuple[Criterion, ...] = (),
     ) -> Finished:
+        changes = self.toolbox.changes()
+        if changes and outcome in ("partial", "budget", "truncated") and not self.meter.is_time_over:
+            # A draft is judged by its checks as well, and they cost no model.
+            self.checks.run_missing(self.toolbox.revision)
         return Finished(
             outcome=outcome,
             summary=summary,
@@ -200,61 +303,56 @@ class WorkLoop:
             questions=questions,
             answers=answers,
             criteria=criteria,
-            changes=() if outcome in ("asked", "no_change") else self.toolbox.changes(),
-            checks=tuple(self.checks.latest[id_] for id_ in self.checks.ids if id_ in self.checks.latest),
+            changes=changes,
+            checks=self.checks.measured(self.toolbox.revision),
             baseline=tuple(self.checks.baseline.values()),
             usage=self.meter.usage,
             calls=self.meter.calls,
         )
 
 
-def _gist(run: CheckRun) -> str:
-    """What stays the same when a check fails in the same way: its output without digits, which hold times."""
-    return f"{run.id} {run.exit_code} " + "".join(one for one in run.output[-2_000:] if not one.isdigit())
+def log_call(log: Log, call: ToolCall) -> None:
+    """Record a call before it is run, so that a killed run shows what it was doing."""
+    log("call", {"id": call.id, "name": call.name, "arguments": call.arguments})
 
 
-def _red_text(red: Sequence[CheckRun]) -> str:
-    parts = [
-        f"The check `{run.id}` {'took too long' if run.timed_out else f'ended with status {run.exit_code}'}:\n"
-        f"{shortened(run.output, run.id)}"
-        for run in red
-    ]
-    return (
-        "Not accepted yet: checks that were green before the work are red now. Repair this, then call `finish` again.\n\n"
-        + "\n\n".join(parts)
-    )
+def log_answer(log: Log, call: ToolCall, answer: ToolAnswer) -> None:
+    """Record what a call was answered."""
+    log("answer", {"id": call.id, "text": answer.text, "is_error": answer.is_error})
 
 
 def explore(
-    conversation: Conversation,
-    toolbox: Toolbox,
-    meter: Meter,
-    opening: Sequence[Input],
-    log: Callable[[str, Mapping[str, Any]], None],
+    conversation: Conversation, toolbox: Toolbox, meter: Meter, opening: Sequence[Input], log: Log
 ) -> Turn:
     """Let a model read with read-only tools until it ends its turn in words; returns that turn, however it ended."""
     inputs: Sequence[Input] = opening
-    pauses = 0
+    pauses = reads = reminders = 0
     while True:
         turn = meter.send(conversation, inputs)
-        log("turn", {"text": turn.text, "stop": turn.stop, "calls": [call.name for call in turn.tool_calls]})
         if turn.stop is Stop.PAUSE and pauses < MAX_PAUSES:
             pauses += 1
             inputs = ()
-            continue
-        if turn.stop is not Stop.TOOLS:
+        elif turn.stop is Stop.DONE and not reads and not reminders and toolbox.has_files:
+            reminders += 1
+            inputs = (UserText(text=LOOK_FIRST),)
+        elif turn.stop is Stop.TOOLS:
+            reads += 1
+            inputs = _read(turn.tool_calls, toolbox, log)
+            if toolbox.identical_failures >= MAX_IDENTICAL_FAILURES or meter.is_short:
+                inputs = (*inputs, UserText(text=STEER_READING))
+        else:
             return turn
-        results: list[Input] = []
-        for call in turn.tool_calls:
-            log("call", {"id": call.id, "name": call.name, "arguments": call.arguments})
-            answer = (
-                toolbox.call(call.name, call.arguments)
-                if call.arguments is not None
-                else ToolAnswer(text=call.error or "The arguments are not a JSON object.", is_error=True)
-            )
-            log("answer", {"id": call.id, "text": answer.text, "is_error": answer.is_error})
-            results.append(ToolResult(call_id=call.id, text=answer.text, is_error=answer.is_error))
-        left = meter.turns_left
-        if left is not None and left <= STEER_AT:
-            results.append(UserText(text="Few turns are left: end your reading and write your notes."))
-        inputs = results
+
+
+def _read(calls: Sequence[ToolCall], toolbox: Toolbox, log: Log) -> Sequence[Input]:
+    results: list[Input] = []
+    for call in calls:
+        log_call(log, call)
+        answer = (
+            toolbox.call(call.name, call.arguments)
+            if call.arguments is not None
+            else ToolAnswer(text=call.error or "The arguments are not a JSON object.", is_error=True)
+        )
+        log_answer(log, call, answer)
+        results.append(ToolResult(call_id=call.id, text=answer.text, is_error=answer.is_error))
+    return results

@@ -128,6 +128,20 @@ class Toolbox:
         """How often the most repeated failing call failed with the same answer since a file last changed."""
         return max(self._failures.values(), default=0)
 
+    @property
+    def has_files(self) -> bool:
+        """Whether there is anything to read."""
+        return bool(self._files)
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """The files of the repository as they are now, edits included."""
+        return frozenset(self._files)
+
+    def originals(self) -> dict[str, bytes | None]:
+        """What every touched path held before it was first touched; ``None`` for one that was absent."""
+        return {path: found.data if found is not None else None for path, found in self._start.items()}
+
     def changes(self) -> tuple[FileChange, ...]:
         """What differs from the start, by path. Raises ``Refused`` when a touched path is no regular file any more."""
         found = (self._change(path, self._start[path]) for path in sorted(self._start))
@@ -395,15 +409,20 @@ class Toolbox:
     # --- checks ----------------------------------------------------------------------------------
 
     def _check(self, *, id: str) -> _Answer:  # noqa: A002  # the name the model uses
-        run = self._run_check(id)
-        full = self._full_output(id)
+        return self.check_text(self._run_check(id))
+
+    def check_text(self, run: CheckRun) -> str:
+        """A check's end and the head and tail of its output, the rest of which can be read from now on."""
+        full = self._full_output(run.id)
         output = _printable(run.output if full is None else full)
-        self._outputs[id] = output
+        self._outputs[run.id] = output
         ended = "ran out of time" if run.timed_out else f"ended with exit code {run.exit_code}"
         colour = "green" if run.is_green else "red"
-        head = f"Check {id} is {colour}: it {ended} after {run.seconds:.1f} s."
+        head = f"Check {run.id} is {colour}: it {ended} after {run.seconds:.1f} s."
         return (
-            f"{head}\n{shortened(output, f'{CHECK_OUTPUT}{id}')}" if output.strip() else f"{head} No output."
+            f"{head}\n{shortened(output, f'{CHECK_OUTPUT}{run.id}')}"
+            if output.strip()
+            else f"{head} No output."
         )
 
 

@@ -7,7 +7,7 @@ recomputes the digests and guards every change.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from runner.core.budget import Spent
 from runner.core.feedback import Feedback
-from runner.core.markers import Seen
+from runner.core.markers import LedgerEntry, Seen
 from runner.core.phases import Phase
 from runner.core.plan import Item, Plan, PlanAnswer, PointAnswer
 from runner.core.policy import Policy
@@ -113,6 +114,32 @@ class Delivered:
     result: Result
 
 
+class SpentRecord(Closed):
+    """What earlier runs used of a budget. ``usd`` counts the runs whose price is known, ``unpriced_tokens`` the others'."""
+
+    usd: Decimal = Decimal(0)
+    tokens: int = 0
+    minutes: float = 0.0
+    unpriced_tokens: int = 0
+
+    @classmethod
+    def of(cls, ledger: Iterable[LedgerEntry], *, since: str = "") -> SpentRecord:
+        """Sum the runs after a moment; one that recorded no time is older than every moment."""
+        counted = [entry for entry in ledger if not since or entry.at > since]
+        return cls(
+            usd=sum((entry.usd for entry in counted if entry.usd is not None), Decimal(0)),
+            tokens=sum(entry.tokens for entry in counted),
+            minutes=sum(entry.seconds for entry in counted) / 60,
+            unpriced_tokens=sum(entry.tokens for entry in counted if entry.usd is None),
+        )
+
+    def to_spent(self) -> Spent:
+        """The sum as budgets count it."""
+        return Spent(
+            usd=self.usd, tokens=self.tokens, minutes=self.minutes, unpriced_tokens=self.unpriced_tokens
+        )
+
+
 class WorkFile(Closed):
     """``work.json``: what ``gather`` decided and what ``think`` needs, with no secret and no effect in it."""
 
@@ -128,7 +155,8 @@ class WorkFile(Closed):
     commits: tuple[Sha, ...] = ()
     policy: Policy = Policy()
     prompts: Mapping[str, str] = Field(default_factory=dict)
-    spent_usd: Decimal = Decimal(0)
+    ticket_spent: SpentRecord = SpentRecord()
+    parent_spent: SpentRecord = SpentRecord()
 
 
 class ChangeRecord(Closed):
@@ -203,6 +231,8 @@ class Result(Closed):
     detail: Annotated[str, StringConstraints(max_length=4_000)] = ""
     plan: PlanAnswer | None = None
     questions: tuple[Annotated[str, StringConstraints(max_length=2_000)], ...] = ()
+    warnings: tuple[Annotated[str, StringConstraints(max_length=500)], ...] = ()
+    over: Literal["", "run", "ticket", "parent"] = ""
     answers: tuple[PointAnswer, ...] = ()
     criteria: tuple[CriterionRecord, ...] = ()
     changes: tuple[ChangeRecord, ...] = ()

@@ -83,7 +83,10 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True)
 class LedgerEntry:
-    """One run's bill. ``usd`` is ``None`` when the model's price is unknown, never 0 for unknown."""
+    """One run's bill. ``usd`` is ``None`` when the model's price is unknown, never 0 for unknown.
+
+    ``at`` is when the run ended, ISO 8601 in UTC; empty in records of versions that kept no time.
+    """
 
     run: str
     phase: str
@@ -91,6 +94,7 @@ class LedgerEntry:
     tokens: int
     usd: Decimal | None
     seconds: int = 0
+    at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,13 +214,15 @@ def without_hidden(body: str) -> str:
     return _HIDDEN.sub("", body).strip()
 
 
-def merge_ledgers(*ledgers: Iterable[LedgerEntry]) -> tuple[LedgerEntry, ...]:
-    """Every run once, in the order first met; the newest ``KEEP_RUNS`` stay."""
+def merge_ledgers(
+    *ledgers: Iterable[LedgerEntry], keep: int | None = KEEP_RUNS
+) -> tuple[LedgerEntry, ...]:
+    """Every run once, in the order first met; the newest ``keep`` stay, ``None`` for all."""
     runs: dict[tuple[str, str], LedgerEntry] = {}
     for ledger in ledgers:
         for entry in ledger:
             runs.setdefault((entry.run, entry.phase), entry)
-    return tuple(runs.values())[-KEEP_RUNS:]
+    return tuple(runs.values()) if keep is None else tuple(runs.values())[-keep:]
 
 
 def total_usd(ledger: Iterable[LedgerEntry]) -> Decimal | None:
@@ -319,7 +325,15 @@ def _seen_from(data: Any) -> Seen:
 
 def _ledger_json(ledger: tuple[LedgerEntry, ...]) -> list[list[Any]]:
     return [
-        [one.run, one.phase, one.model, one.tokens, None if one.usd is None else str(one.usd), one.seconds]
+        [
+            one.run,
+            one.phase,
+            one.model,
+            one.tokens,
+            None if one.usd is None else str(one.usd),
+            one.seconds,
+            *([one.at] if one.at else []),
+        ]
         for one in ledger
     ]
 
@@ -332,6 +346,7 @@ def _ledger_from(data: Any) -> tuple[LedgerEntry, ...]:
         tokens=int(row[3]),
         usd=None if row[4] is None else Decimal(str(row[4])),
         seconds=int(row[5]),
+        at=str(row[6]) if len(row) > 6 else "",
     )
     return tuple(decode(row) for row in data)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -187,6 +187,25 @@ def parse_answer(text: str, *, max_items: int) -> tuple[PlanAnswer, Plan | None]
     if not answer.items:
         raise PlanError("the outcome is plan, but it has no items")
     return answer, check_plan(Plan(summary=answer.summary, items=answer.items), max_items=max_items)
+
+
+def keep_unchanged(old: Plan, items: Sequence[Item]) -> tuple[Item, ...]:
+    """The new items, but an earlier one itself wherever the two differ in nothing but white space."""
+    before = {item.id: item for item in old.items}
+    return tuple(
+        before[item.id] if item.id in before and _folded(before[item.id]) == _folded(item) else item
+        for item in items
+    )
+
+
+def _folded(item: Item) -> object:
+    return {name: _even(value) for name, value in item.model_dump(mode="json").items()}
+
+
+def _even(value: object) -> object:
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return [_even(one) for one in value] if isinstance(value, list) else value
 
 
 def parse_plan(text: str) -> Plan | None:

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from runner.core.prices import Price, price_from
 from runner.core.work import ModelChoice
 from runner.errors import ConfigError
 
@@ -184,6 +185,16 @@ class Budgets(Section):
     parent: Budget = Budget(usd=100.0)
 
 
+class PriceRow(Section):
+    """USD per million tokens of a model, over the built-in table; a cache price left out is the input's."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cache_read: float | None = Field(default=None, ge=0)
+    cache_write_short: float | None = Field(default=None, ge=0)
+    cache_write_long: float | None = Field(default=None, ge=0)
+
+
 class Paths(Section):
     """Which paths a run may change: glob patterns, ``**`` spans folders. ``protected`` adds to the built-in list."""
 
@@ -217,12 +228,20 @@ class Policy(Section):
     disclosure: Literal["private", "public"] = "private"
     prompts: Name | None = None
     language: Name = "English"
+    prices: Mapping[Name, PriceRow] = Field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """What of the configuration shapes a model's answer, as 12 hex digits."""
         shaping = self.model_dump_json(include={"models", "checks", "caps", "paths", "language"})
         return hashlib.sha256(shaping.encode()).hexdigest()[:12]
+
+    @property
+    def price_table(self) -> Mapping[str, Price]:
+        """The adopter's own prices by model name."""
+        return {
+            name: price_from(name, row.model_dump(exclude_none=True)) for name, row in self.prices.items()
+        }
 
     def label(self, name: str) -> str:
         """A label of ours with the configured prefix, such as ``ai:planned``."""

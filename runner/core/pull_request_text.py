@@ -35,6 +35,7 @@ def body(
     unfinished: str,
     waits_for_approval: bool,
     existing: str = "",
+    warnings: Sequence[str] = (),
 ) -> str:
     """The pull request's body. Words that people wrote around our part stay."""
     parts = [f"Ticket: [{record.key}]({ticket_url})"]
@@ -45,6 +46,8 @@ def body(
     if unfinished:
         parts.append(f"> **Not finished.** {unfinished}")
     parts.append(neutralise_markdown(summary))
+    if warnings:
+        parts.append("### Look closely\n\n" + bullets(neutralise_markdown(one) for one in warnings))
     if criteria:
         parts.append("### Acceptance\n\n" + _criteria(criteria))
     parts.append("### Checks\n\n" + check_list(checks))
@@ -86,7 +89,9 @@ def _criteria(criteria: Sequence[CriterionRecord]) -> str:
         f"| {_cell(one.text)} | {one.status}{' (claimed)' if one.claimed else ''} | {_cell(one.evidence)} |"
         for one in criteria
     )
-    return f"| Criterion | Status | Evidence |\n|---|---|---|\n{rows}"
+    table = f"| Criterion | Status | Evidence |\n|---|---|---|\n{rows}"
+    is_claimed = any(one.claimed for one in criteria)
+    return f"{table}\n\n“Claimed” is the model's word; the rest was measured." if is_claimed else table
 
 
 def _cell(text: str) -> str:

@@ -102,6 +102,7 @@ def plan_comment(
     approver: str,
     notes: Sequence[str],
     news: bool,
+    estimate: str = "",
 ) -> str:
     """The plan for its approver, with what a revision changed and how each comment was answered."""
     parts = [f"## Plan{f', version {version}' if version > 1 else ''}", plan.summary]
@@ -110,6 +111,8 @@ def plan_comment(
     if answers:
         parts.append("### Your comments\n\n" + answer_list(answers))
     parts.append("### Sub-tasks\n\n" + plan_items(plan))
+    if estimate:
+        parts.append(f"### Cost\n\n{estimate[0].upper()}{estimate[1:]}")
     if notes:
         parts.append("### Worth knowing\n\n" + bullets(notes))
     if news:

@@ -158,6 +158,15 @@ class ModelChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Predecessor:
+    """A commit of an earlier run below the start: for which ticket, in a line, and which files it changed."""
+
+    key: str
+    subject: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Brief:
     """What opens a conversation: the fixed instructions, the tools, and a schema for a structured answer."""
 

@@ -190,6 +190,33 @@ def _with_parent(snapshot: Snapshot, sources: Sources) -> Snapshot:
     return replace(snapshot, family=tuple(members), family_ledgers=ledgers)
 
 
+def with_family_ledgers(snapshot: Snapshot, sources: Sources) -> Snapshot:
+    """The snapshot with the bills of every sub-task that was begun, for a parent's budget.
+
+    A pull request's record holds them; a sub-task without one is read in full for its comments.
+    """
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    begun = [
+        one
+        for one in snapshot.family
+        if one.ticket.key != snapshot.ticket.key
+        and item_of(one.ticket, view.ours) is not None
+        and phases.state_of(one.ticket, sources.policy) is not State.BACKLOG
+    ]
+    ledgers = {one.ticket.key: _bills(one, snapshot, sources) for one in begun}
+    return replace(snapshot, family_ledgers={**snapshot.family_ledgers, **ledgers})
+
+
+def _bills(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[LedgerEntry, ...]:
+    if one.pull_request is None:
+        head = phases.branch_of(one.ticket.key)
+        mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]
+        one = replace(one, pull_request=mine[-1] if mine else None)
+    if one.pull_request is None:
+        one = replace(one, ticket=sources.tickets.ticket(one.ticket.key))
+    return _ledger(one, snapshot, sources)
+
+
 def _finished_member(one: WorkItem, sources: Sources) -> WorkItem:
     head = phases.branch_of(one.ticket.key)
     mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]

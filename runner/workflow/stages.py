@@ -20,8 +20,7 @@ from runner.core.decide.results import bill_of
 from runner.core.decide.view import View
 from runner.core.digests import digest
 from runner.core.effects import Effect, Push
-from runner.core.handover import Context, Delivered, Linked, Result, Said, Work, WorkFile
-from runner.core.markers import total_usd
+from runner.core.handover import Context, Delivered, Linked, Result, Said, SpentRecord, Work, WorkFile
 from runner.core.model import Account, Comment, Repository, Snapshot
 from runner.core.phases import Phase
 from runner.core.policy import Policy, parse_policy
@@ -31,7 +30,7 @@ from runner.core.work import FileChange
 from runner.errors import ConfigError, Conflict, GaveUp, Refused, RunnerError
 from runner.ports import Console, Forge, Publisher, Tickets
 from runner.workflow.apply import Applier
-from runner.workflow.gather import Sources, check_access, gather
+from runner.workflow.gather import Sources, check_access, gather, with_family_ledgers
 from runner.workflow.precheck import check_project
 
 # Push, pull request, hand-over, and a restack before them; more rounds than that means it does not settle.
@@ -183,6 +182,8 @@ def _check(desk: Desk, snapshot: Snapshot) -> None:
 def _file(desk: Desk, snapshot: Snapshot, decision: Decision, verdict: str) -> WorkFile:
     work = decision.work if verdict == "model" else None
     commits = [work.start, snapshot.heads.get(work.base, "")] if work is not None else []
+    nothing = SpentRecord()
+    ticket_spent, parent_spent = _spent(desk, snapshot) if work is not None else (nothing, nothing)
     return WorkFile(
         run=desk.run,
         snapshot=digest(repr(snapshot)),
@@ -195,7 +196,19 @@ def _file(desk: Desk, snapshot: Snapshot, decision: Decision, verdict: str) -> W
         commits=tuple(dict.fromkeys(sha for sha in commits if sha)),
         policy=desk.policy,
         prompts=desk.overrides,
-        spent_usd=total_usd(desk.view(snapshot).ledger) or Decimal(0),
+        ticket_spent=ticket_spent,
+        parent_spent=parent_spent,
+    )
+
+
+def _spent(desk: Desk, snapshot: Snapshot) -> tuple[SpentRecord, SpentRecord]:
+    """What earlier runs used of the ticket's and of its parent's budget, since a person last granted more."""
+    bounds = desk.policy.budget.parent
+    is_bound = any(bound is not None for bound in (bounds.usd, bounds.tokens, bounds.minutes))
+    view = desk.view(with_family_ledgers(snapshot, desk.sources) if is_bound else snapshot)
+    return (
+        SpentRecord.of(view.ledger, since=view.ticket_budget_since),
+        SpentRecord.of(view.parent_ledger, since=view.parent_budget_since),
     )
 
 

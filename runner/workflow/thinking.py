@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from runner import prompts
 from runner.agent.checks import CheckRunner, Command
-from runner.agent.context import MAX_GUIDANCE, Materials
-from runner.agent.loop import ENDS, StoppedError, WorkLoop, explore
-from runner.agent.meter import BudgetSpentError, Meter
+from runner.agent.context import Materials
+from runner.agent.evidence import Measured, acceptance_table, warnings_of
+from runner.agent.guidance import Guidance, guidance_for
+from runner.agent.loop import DETAILS, ENDS, StoppedError, WorkLoop, explore
+from runner.agent.meter import Bound, BudgetSpentError, Meter
+from runner.agent.replay import end_record, start_record
 from runner.agent.tools import Toolbox
+from runner.agent.window import room_of
 from runner.core.budget import Budget
 from runner.core.changes import protection
 from runner.core.handover import (
@@ -30,14 +34,23 @@ from runner.core.handover import (
     WorkFile,
 )
 from runner.core.phases import Phase
-from runner.core.plan import PLAN_SCHEMA, PlanAnswer, PlanError, PointAnswer, parse_answer
+from runner.core.plan import (
+    PLAN_SCHEMA,
+    Plan,
+    PlanAnswer,
+    PlanError,
+    PointAnswer,
+    keep_unchanged,
+    parse_answer,
+)
+from runner.core.policy import Budget as Bounds
 from runner.core.policy import Policy
-from runner.core.work import Brief, CheckRun, Finished, ModelChoice, Stop, UserText
+from runner.core.work import Brief, CheckRun, Finished, ModelChoice, Predecessor, Stop, Turn, UserText
 from runner.errors import ConfigError, GaveUp, RunnerError, Unavailable
 from runner.ports import Model
 
 MAX_PLAN_TRIES = 3
-GUIDANCE_FILES = ("AGENTS.md", "CLAUDE.md")
+LONGEST_RUN = 6 * 3_600.0
 Log = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -45,7 +58,9 @@ Log = Callable[[str, Mapping[str, Any]], None]
 class Bench:
     """What ``think`` works with. ``tracked`` lists the checkout's files, ``shell`` runs one line with a timeout.
 
-    ``monotonic`` is in seconds; ``log`` appends one record to the transcript.
+    ``monotonic`` is in seconds; ``log`` appends one record to the transcript. ``read_base`` reads a regular file
+    of the base commit, ``None`` when there is none. ``history`` tells what earlier sub-tasks committed below the
+    start, newest first.
     """
 
     checkout: Path
@@ -54,6 +69,8 @@ class Bench:
     shell: Callable[[str, float], Command]
     monotonic: Callable[[], float]
     log: Log
+    read_base: Callable[[str], bytes | None]
+    history: Callable[[], Sequence[Predecessor]] = tuple
     transcript: str = ""
 
 
@@ -62,7 +79,8 @@ def think(file: WorkFile, bench: Bench) -> Result:
     work, context = _asked(file)
     choice = choice_for(work.phase, file.policy)
     started = bench.monotonic()
-    meter = _meter(file.policy, choice, bench, started)
+    meter = _meter(file, choice, bench, started)
+    bench.log("start", _start_record(file, work, choice))
     try:
         answered = _Thinker(
             file=file, work=work, context=context, choice=choice, bench=bench, meter=meter
@@ -71,6 +89,7 @@ def think(file: WorkFile, bench: Bench) -> Result:
         answered = _ended_by(exc)
     except StoppedError:
         answered = _Answered(outcome="stopped")
+    bench.log("end", end_record(answered.outcome, [one.to_change() for one in answered.changes]))
     return Result(
         key=work.key,
         phase=work.phase,
@@ -83,6 +102,8 @@ def think(file: WorkFile, bench: Bench) -> Result:
         plan=answered.plan,
         questions=tuple(question[:2_000] for question in answered.questions),
         answers=answered.answers,
+        warnings=answered.warnings,
+        over=(meter.over or "run") if answered.outcome == "budget" else "",
         criteria=answered.criteria,
         changes=answered.changes,
         checks=answered.checks,
@@ -130,6 +151,7 @@ class _Answered:
     plan: PlanAnswer | None = None
     questions: tuple[str, ...] = ()
     answers: tuple[PointAnswer, ...] = ()
+    warnings: tuple[str, ...] = ()
     criteria: tuple[CriterionRecord, ...] = ()
     changes: tuple[ChangeRecord, ...] = ()
     checks: tuple[CheckRecord, ...] = ()
@@ -143,11 +165,41 @@ def _asked(file: WorkFile) -> tuple[Work, Context]:
     return file.work, file.context
 
 
-def _meter(policy: Policy, choice: ModelChoice, bench: Bench, started: float) -> Meter:
-    bounds = policy.budget.run
-    budget = Budget.of(usd=bounds.usd, tokens=bounds.tokens, minutes=bounds.minutes, turns=policy.caps.turns)
-    seconds = 60 * bounds.minutes if bounds.minutes is not None else 6 * 3_600
-    return Meter(choice=choice, budget=budget, deadline=started + seconds, monotonic=bench.monotonic)
+def _meter(file: WorkFile, choice: ModelChoice, bench: Bench, started: float) -> Meter:
+    budgets = file.policy.budget
+    seconds = 60 * budgets.run.minutes if budgets.run.minutes is not None else LONGEST_RUN
+    return Meter(
+        choice=choice,
+        budget=_budget(budgets.run, turns=file.policy.caps.turns),
+        wider=(
+            Bound(scope="ticket", budget=_budget(budgets.ticket), before=file.ticket_spent.to_spent()),
+            Bound(scope="parent", budget=_budget(budgets.parent), before=file.parent_spent.to_spent()),
+        ),
+        prices=file.policy.price_table,
+        started=started,
+        deadline=started + seconds,
+        monotonic=bench.monotonic,
+        log=bench.log,
+    )
+
+
+def _budget(bounds: Bounds, *, turns: int | None = None) -> Budget:
+    return Budget.of(usd=bounds.usd, tokens=bounds.tokens, minutes=bounds.minutes, turns=turns)
+
+
+def _start_record(file: WorkFile, work: Work, choice: ModelChoice) -> Mapping[str, Any]:
+    plans = work.phase is Phase.PLAN
+    return start_record(
+        run=file.run,
+        key=work.key,
+        phase=work.phase.value,
+        model=f"{choice.provider}:{choice.model}",
+        start=work.start,
+        is_read_only=plans,
+        with_answers=bool(work.feedback) and not plans,
+        protected=file.policy.paths.protected,
+        checks=() if plans else [one.id for one in file.policy.checks.commands],
+    )
 
 
 def _ended_by(exc: RunnerError) -> _Answered:
@@ -196,12 +248,11 @@ class _Thinker:
             plan=materials.plan(),
             feedback=materials.feedback(),
             repository=materials.repository(),
+            guidance=materials.rules(),
             untrusted=self._untrusted(materials),
         )
-        turn = explore(reading, toolbox, self.meter, (UserText(text=task),), self.bench.log)
-        if turn.stop is not Stop.DONE:
-            return _Answered(outcome=ENDS.get(turn.stop, "invalid"), detail=turn.detail)
-        return self._ask_for_plan(materials, turn.text)
+        turn = explore(reading, toolbox, self.meter, materials.inputs(task), self.bench.log)
+        return self._ask_for_plan(materials, turn.text) if turn.stop is Stop.DONE else _unplanned(turn)
 
     def _ask_for_plan(self, materials: Materials, notes: str) -> _Answered:
         system = self._render(
@@ -221,54 +272,73 @@ class _Thinker:
             untrusted=self._untrusted(materials),
         )
         problem = ""
-        for _ in range(MAX_PLAN_TRIES):
-            turn = self.meter.send(conversation, (UserText(text=text),))
-            self.bench.log("turn", {"text": turn.text, "stop": turn.stop, "calls": []})
+        inputs = materials.inputs(text)
+        for tried in range(MAX_PLAN_TRIES):
+            turn = self.meter.send(conversation, inputs)
             if turn.stop is not Stop.DONE:
-                return _Answered(outcome=ENDS.get(turn.stop, "invalid"), detail=turn.detail)
+                return _unplanned(turn)
             try:
-                answer, plan = parse_answer(turn.text, max_items=self.policy.caps.items)
+                return self._parsed(turn.text, is_first=tried == 0)
             except PlanError as exc:
                 problem = exc.summary
-                text = (
+                again = (
                     f"That plan cannot be used: {problem}. Give the whole structured answer again, corrected."
                 )
-                continue
-            if plan is not None:
-                return _Answered(outcome="done", plan=answer)
-            is_question = answer.outcome == "questions"
-            return _Answered(
-                outcome="asked" if is_question else "not_ready", plan=answer, questions=answer.questions
-            )
+                inputs = (UserText(text=again),)
         return _Answered(outcome="invalid", detail=problem)
+
+    def _parsed(self, text: str, *, is_first: bool) -> _Answered:
+        """Read the structured answer. Raises PlanError for what the model should correct."""
+        answer, plan = parse_answer(text, max_items=self.policy.caps.items)
+        if plan is None:
+            outcome: Outcome = "asked" if answer.outcome == "questions" else "not_ready"
+            return _Answered(outcome=outcome, plan=answer, questions=answer.questions)
+        if is_first:
+            _refuse_thin(plan)
+        if self.work.plan is not None:
+            answer = answer.model_copy(update={"items": keep_unchanged(self.work.plan, answer.items)})
+        return _Answered(outcome="done", plan=answer)
 
     # --- implement and revise ---------------------------------------------------------------------------
 
     def _implement(self) -> _Answered:
         """Prepare the checkout, measure the checks, then let the model work with the tools."""
-        checks = CheckRunner(checks=self.policy.checks, run=self.bench.shell)
+        checks = CheckRunner(checks=self.policy.checks, run=self._run_line, log=self.bench.log)
         checks.set_up()
         checks.measure_baseline()
         materials = self._materials()
         toolbox = self._toolbox(checks, read_only=False)
-        conversation = self.bench.model.open(self._brief("implement/system", toolbox))
+        brief = self._brief("implement/system", toolbox)
+        due = [point.id for point in self.work.feedback] if self._is_revision else []
         loop = WorkLoop(
-            conversation=conversation,
+            open=lambda: self.bench.model.open(brief),
             toolbox=toolbox,
             checks=checks,
             meter=self.meter,
-            answers_due=frozenset(point.id for point in self.work.feedback)
-            if self._is_revision
-            else frozenset(),
+            room=room_of(self.choice),
+            answers_due=frozenset(due),
             log=self.bench.log,
         )
-        try:
-            finished = loop.run((UserText(text=self._opening(materials)),))
-        except (Unavailable, GaveUp) as exc:
-            if not toolbox.changes():
-                raise
-            finished = Finished(outcome="partial", detail=exc.summary, changes=toolbox.changes())
-        return _answered(finished)
+        finished = loop.run(materials.inputs(self._opening(materials)))
+        return self._judged(finished, toolbox)
+
+    def _judged(self, finished: Finished, toolbox: Toolbox) -> _Answered:
+        """The end of the work with what was measured about it."""
+        item = self.work.item
+        wanted = item.acceptance if item is not None else self.context.acceptance
+        measured = Measured(
+            paths=toolbox.paths,
+            checks=finished.checks,
+            red_before=[run.id for run in finished.baseline if not run.is_green],
+        )
+        is_told = finished.outcome in ("done", "no_change", "partial")
+        criteria = acceptance_table(finished.criteria, wanted, measured) if is_told else finished.criteria
+        warnings = warnings_of(finished.changes, toolbox.originals())
+        return _answered(replace(finished, criteria=criteria), warnings)
+
+    def _run_line(self, line: str, timeout: float) -> Command:
+        """Run a command of the configuration, no longer than the run itself may take."""
+        return self.bench.shell(line, max(1.0, min(timeout, self.meter.seconds_left)))
 
     @property
     def _is_revision(self) -> bool:
@@ -296,13 +366,17 @@ class _Thinker:
         return self.file.policy
 
     def _materials(self) -> Materials:
-        return Materials(
-            tag=secrets.token_hex(8),
-            context=self.context,
-            work=self.work,
-            tracked=self.bench.tracked,
-            guidance=_guidance(self.bench.checkout),
+        bare = Materials(
+            tag=secrets.token_hex(8), context=self.context, work=self.work, tracked=self.bench.tracked
         )
+        below = self.bench.history() if self.work.item is not None else ()
+        earlier = [one for one in below if one.key != self.work.key]
+        full = replace(bare, guidance=self._guidance(bare.near), predecessors=earlier)
+        self.bench.log("context", full.record())
+        return full
+
+    def _guidance(self, near: Sequence[str]) -> Guidance:
+        return guidance_for(near, self.bench.read_base)
 
     def _toolbox(self, checks: CheckRunner, *, read_only: bool) -> Toolbox:
         extra = self.policy.paths.protected
@@ -341,17 +415,24 @@ def _no_checks() -> CheckRunner:
     return CheckRunner(checks=Policy().checks, run=refuse)
 
 
-def _guidance(checkout: Path) -> str:
-    """AGENTS.md, else CLAUDE.md, of the checkout's top folder; never through a symbolic link."""
-    for name in GUIDANCE_FILES:
-        path = checkout / name
-        if path.is_file() and not path.is_symlink():
-            return path.read_bytes()[:MAX_GUIDANCE].decode("utf-8", "replace")
-    return ""
+def _unplanned(turn: Turn) -> _Answered:
+    """The end of planning by a turn that ended otherwise than in words."""
+    return _Answered(outcome=ENDS.get(turn.stop, "invalid"), detail=turn.detail or DETAILS.get(turn.stop, ""))
 
 
-def _answered(finished: Finished) -> _Answered:
+def _refuse_thin(plan: Plan) -> None:
+    """A plan whose items nobody could check is asked for once more; after that it is taken as it is."""
+    thin = [item.id for item in plan.items if not item.acceptance or not item.files]
+    if thin:
+        named = ", ".join(f"`{id_}`" for id_ in thin)
+        raise PlanError(
+            f"{named} needs acceptance criteria that a person could check, and the files expected"
+        )
+
+
+def _answered(finished: Finished, warnings: tuple[str, ...]) -> _Answered:
     return _Answered(
+        warnings=tuple(one[:500] for one in warnings),
         outcome=finished.outcome,
         summary=finished.summary,
         detail=finished.detail,

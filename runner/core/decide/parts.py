@@ -117,7 +117,8 @@ def failed(
     exit_code: int = 3,
     is_final: bool = True,
     entry: LedgerEntry | None = None,
-    code: str = "failed",
+    code: str = "",
+    labels: tuple[str, ...] = (),
 ) -> Decision:
     """A failure that a person must look at: said once, labelled, Blocked, handed over.
 
@@ -143,7 +144,7 @@ def failed(
             view,
             assignee=who.assignee,
             state=State.BLOCKED,
-            add=(view.policy.label(phases.FAILED),) if is_final else (),
+            add=(*((view.policy.label(phases.FAILED),) if is_final else ()), *labels),
         ),
     ]
     return Decision(

@@ -356,6 +356,38 @@ class View:
         own = self.record.ledger if self.record is not None else ()
         return merge_ledgers(*(marked.marker.ledger for marked in self.trail), own)
 
+    @cached_property
+    def parent_ledger(self) -> tuple[LedgerEntry, ...]:
+        """Every run on the parent and its sub-tasks that was read."""
+        parent = self.snapshot.parent
+        trail = self._trail_of(parent) if parent is not None else self.trail
+        theirs = (marked.marker.ledger for marked in trail)
+        return merge_ledgers(self.ledger, *theirs, *self.snapshot.family_ledgers.values(), keep=None)
+
+    @cached_property
+    def ticket_budget_since(self) -> str:
+        """From when on runs count against the ticket's budget: a person took the over-budget label off."""
+        return self._lifted(self.ticket)
+
+    @cached_property
+    def parent_budget_since(self) -> str:
+        """The same for the parent's budget; lifting it on a sub-task lifts it for the family from then on."""
+        parent = self.snapshot.parent
+        return max(self._lifted(self.ticket), self._lifted(parent) if parent is not None else "")
+
+    def _lifted(self, ticket: Ticket) -> str:
+        label = self.policy.label(phases.OVER_BUDGET)
+        removals = (
+            change.at
+            for change in ticket.history
+            if change.field == "labels"
+            and label in change.old.split()
+            and label not in change.new.split()
+            and change.author.is_person
+            and change.author.id not in self.ours
+        )
+        return max(removals, default="")
+
     def marker(self, kind: Kind) -> Marker:
         """A marker of this run for this ticket; the caller replaces what it knows."""
         return Marker(kind=kind, key=self.key, repository=self.snapshot.repository.name, run=self.run)
