@@ -412,8 +412,8 @@ def items_in(text: str) -> Iterator[Item]:
 
 
 def bullets(text: str) -> tuple[str, ...]:
-    """The entries of a text's lists."""
-    return tuple(found.strip() for found in _BULLET.findall(text))
+    """The entries of a text's lists, each once."""
+    return tuple(dict.fromkeys(found.strip() for found in _BULLET.findall(text)))
 
 
 def choose(texts: Sequence[str], options: Mapping[str, str]) -> str | None:
@@ -438,7 +438,7 @@ def _cut(text: str, headings: Sequence[re.Match[str]]) -> Iterator[tuple[re.Matc
 def _names(text: str, pattern: str) -> bool:
     own = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(">"))
     told = [one for one in re.split(r"(?<=[.!?])\s+|\n+", own) if not one.rstrip().endswith("?")]
-    denied = rf"\b(?:not|never|no|rather than|instead of)\s+(?:\w+\s+){{0,3}}?(?:{pattern})"
+    denied = rf"(?:\b(?:not|never|no|rather than|instead of)|n['’]t)\s+(?:\w+\s+){{0,3}}?(?:{pattern})"
     return any(
         re.search(pattern, re.sub(denied, "", sentence, flags=re.IGNORECASE), re.IGNORECASE)
         for sentence in told

@@ -53,9 +53,10 @@ REVIEW_INLINE = (
 
 SEPARATORS: Mapping[str, str] = {"comma": ",", "space": " ", "apostrophe": "'"}
 _SEPARATOR_WORDS = {name: rf"\b{name}s?\b" for name in SEPARATORS}
+_ALONE = r"\s*(?:[,.!]|please|$)"
 _ROUNDINGS = {
-    "up": r"half[ -](?:a cent )?up\b|round(?:ed|s|ing)? (?:it )?up\b|commercial",
-    "even": r"\beven\b(?! more)|bankers?\b",
+    "up": rf"half[ -](?:a cent )?up\b|round(?:ed|s|ing)? (?:it |them )?up\b|^\s*up{_ALONE}",
+    "even": rf"half[ -](?:a cent )?(?:to[ -])?even\b|\bto (?:the nearest )?even\b|bankers?\b|^\s*even{_ALONE}",
 }
 
 
@@ -240,7 +241,7 @@ def discounts(seen: Observed) -> Move:
     )
     corrections = _other_rule(seen, rule)
     return (
-        seen.apply(*changes, *corrections, why=f"Nobody is left to ask: {said}.")
+        seen.apply(*changes, *corrections, why=f"The thread says it: {said}.")
         or seen.check()
         or seen.finish(
             f"Adds `Discount` in `{module}`: a name, a percentage, and what it takes off in whole cents; {said}. "
@@ -306,7 +307,11 @@ def amounts(seen: Observed) -> Move:
     reading = _reading(seen, sign)
     wanted = (*grouping, *reading, *named, *documented)
     paths = (money, tests, *(("README.md",) if documented else ()))
-    summary = "Works in the review." if named or documented else _amounts_summary(sign)
+    reviewed = [
+        *(["names the separator"] if named else ()),
+        *(["tells about it in the README"] if documented else ()),
+    ]
+    summary = f"Works in the review: {' and '.join(reviewed)}." if reviewed else _amounts_summary(sign)
     return (
         seen.read(*paths)
         or seen.apply(*grouping, why="Thousands are grouped where amounts are written; the tests say how.")
