@@ -31,7 +31,7 @@ class State(StrEnum):
     OTHER = "other"
 
 
-# Where a project lacks the status, this label stands in for it on a ticket In Progress.
+# Where a project lacks the status, this label stands in for it: a plan waits in the backlog, the others are In Progress.
 STAND_IN = {State.PLAN_REVIEW: "plan-review", State.IN_TESTING: "in-testing", State.BLOCKED: "blocked"}
 
 MANAGED = "ai-runner"
@@ -72,8 +72,11 @@ def state_of(ticket: Ticket, policy: Policy) -> State:
     statuses = statuses_of(ticket, policy)
     if ticket.status.category == "done":
         return State.DONE
+    is_begun = matches(ticket.status, State.IN_PROGRESS, statuses)
     for state, name in STAND_IN.items():
-        if names_for(state, statuses) is None and policy.label(name) in ticket.labels:
+        # A person approves by moving the ticket to In Progress; the label of the plan's review then means nothing.
+        is_over = state is State.PLAN_REVIEW and is_begun
+        if names_for(state, statuses) is None and policy.label(name) in ticket.labels and not is_over:
             return state
     candidates = [state for state in State if state not in (State.OTHER, State.DONE)]
     return next((state for state in candidates if matches(ticket.status, state, statuses)), State.OTHER)

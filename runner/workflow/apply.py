@@ -7,7 +7,7 @@ back after a wait before the write is sent once more; no POST is repeated blindl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from runner.core import phases
 from runner.core.decide.view import item_of
@@ -31,6 +31,7 @@ from runner.core.effects import (
 )
 from runner.core.markers import Kind, from_line, is_marker_line, to_line
 from runner.core.model import Comment, PullRequest, Snapshot, Status, Ticket
+from runner.core.phases import State
 from runner.core.policy import Policy
 from runner.core.redact import Redactor
 from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound
@@ -159,6 +160,9 @@ class Applier:
     def _move(self, effect: MoveTo) -> None:
         ticket, policy = self.snapshot.ticket, self.policy
         statuses = phases.statuses_of(ticket, policy)
+        if phases.names_for(effect.state, statuses) is None and effect.state is State.PLAN_REVIEW:
+            # Without that status a plan waits in the backlog, so that it can be approved by a move to In Progress.
+            effect = replace(effect, state=State.BACKLOG)
         if (
             phases.matches(ticket.status, effect.state, statuses)
             or phases.names_for(effect.state, statuses) is None

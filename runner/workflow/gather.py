@@ -94,12 +94,7 @@ def check_access(sources: Sources, key: str) -> tuple[Account, Repository]:
             f"The Jira token belongs to the account `{me.id}`, but the configuration names `{policy.jira.account_id}`.",
             remedy="Correct `jira.account_id`, or use the token of that account.",
         )
-    project = key.rpartition("-")[0]
-    if policy.jira.projects is not None and project not in policy.jira.projects:
-        raise ConfigError(
-            f"The project `{project}` of {key} is not served by this repository.",
-            remedy=f"Served here: {', '.join(policy.jira.projects)}. Add the project to `jira.projects` if it belongs here.",
-        )
+    check_served(policy, key)
     repository = sources.forge.repository()
     if not repository.is_private and policy.disclosure != "public":
         raise ConfigError(
@@ -107,6 +102,16 @@ def check_access(sources: Sources, key: str) -> tuple[Account, Repository]:
             remedy="If that is intended, set `disclosure: public` in the configuration.",
         )
     return me, repository
+
+
+def check_served(policy: Policy, key: str) -> None:
+    """Raise ConfigError for a ticket of a project that the configuration does not list."""
+    project = key.rpartition("-")[0]
+    if policy.jira.projects is not None and project not in policy.jira.projects:
+        raise ConfigError(
+            f"The project `{project}` of {key} is not served by this repository.",
+            remedy=f"Served here: {', '.join(policy.jira.projects)}. Add the project to `jira.projects` if it belongs here.",
+        )
 
 
 def _family(parent: Ticket, ticket: Ticket, sources: Sources) -> tuple[WorkItem, ...]:

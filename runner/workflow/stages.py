@@ -30,7 +30,7 @@ from runner.core.work import FileChange
 from runner.errors import ConfigError, Conflict, GaveUp, Refused, RunnerError
 from runner.ports import Console, Forge, Publisher, Tickets
 from runner.workflow.apply import Applier
-from runner.workflow.gather import Sources, check_access, gather, with_family_ledgers
+from runner.workflow.gather import Sources, check_access, check_served, gather, with_family_ledgers
 from runner.workflow.precheck import check_project
 
 # Push, pull request, hand-over, and a restack before them; more rounds than that means it does not settle.
@@ -108,7 +108,12 @@ class Desk:
             raise ConfigError(
                 "The runner does not know its own account.", remedy="Check the Jira credentials."
             )
-        return gather(self.key, self.sources, me=self.me, repository=self.repository)
+        snapshot = gather(self.key, self.sources, me=self.me, repository=self.repository)
+        if snapshot.ticket.key != self.key:
+            # The ticket was moved: Jira answers to the old key, and from here on the new one counts.
+            self.key = snapshot.ticket.key
+            check_served(self.policy, self.key)
+        return snapshot
 
     def info(self, *, narrowed: bool = True) -> RunInfo:
         """Which run this is; a person's phase narrows what it may do."""

@@ -67,6 +67,7 @@ class JiraSite:
         self.credentials: dict[str, Credential] = {}
         self.projects: dict[str, Project] = {}
         self.issues: dict[str, Issue] = {}
+        self.former_keys: dict[str, str] = {}
         self.files: dict[str, StoredFile] = {}
         self.links: list[StoredLink] = []
         self.search_lag = 0
@@ -268,8 +269,9 @@ class JiraSite:
     def issue(self, id_or_key: str) -> Issue:
         """Return one ticket by id or key, whoever asks. JiraError 404 when there is none."""
         with self.lock:
+            wanted = self.former_keys.get(id_or_key.upper(), id_or_key)
             for issue in self.issues.values():
-                if id_or_key == issue.id or id_or_key.upper() == issue.key:
+                if wanted == issue.id or wanted.upper() == issue.key:
                     return issue
         raise JiraError(404, INVISIBLE)
 
@@ -349,6 +351,26 @@ class JiraSite:
             parent.sub_task_ids.append(issue.id)
         self.emit("created", issue, author)
         return issue
+
+    def move_issue(self, issue: Issue, author: str, project_key: str) -> Issue:
+        """Move a ticket with its sub-tasks to another project: it gets a new key, and the old one still finds it.
+
+        Types and statuses are matched by name; the target project must have them.
+        """
+        with self.lock:
+            target, old = self.projects[project_key], issue.key
+            types = {kind.name: kind for kind in target.types.values()}
+            issue.project, issue.type = target, types[issue.type.name]
+            statuses = {status.name: status for status in target.statuses[issue.type.id]}
+            issue.status = statuses[issue.status.name]
+            target.issue_count += 1
+            issue.key = f"{target.key}-{target.issue_count}"
+            self.former_keys[old] = issue.id
+            project = _item("project", old.partition("-")[0], None, target.id, target.name, is_same=False)
+            self.record(issue, author, [*project, *_item("Key", None, old, None, issue.key, is_same=False)])
+            for child in issue.sub_task_ids:
+                self.move_issue(self.issues[child], author, project_key)
+            return issue
 
     def delete_issue(self, issue: Issue) -> None:
         """Remove a ticket and its sub-tasks."""
