@@ -274,7 +274,9 @@ def replay(transcript: Path, checkout: Path) -> Replayed:
     with tempfile.TemporaryDirectory(prefix="ai-runner-replay-") as folder:
         copy = Path(folder) / "checkout"
         try:
-            fetch_commits(str(checkout.resolve()), None, (recorded.start,), copy, allow_file=True, pauses=())
+            fetch_commits(
+                checkout.resolve().as_uri(), None, (recorded.start,), copy, allow_file=True, pauses=()
+            )
         except RunnerError as exc:
             raise ConfigError(
                 f"`{checkout}` does not hold the commit {recorded.start[:12]}, from which this run began.",
