@@ -22,6 +22,7 @@ Log = Callable[[str, Mapping[str, Any]], None]
 
 STEER_TURNS = 5
 STEER_SHARE = 0.8
+STEER_ANSWERS = 2
 WHOSE: Mapping[Scope, str] = {
     "run": "this run",
     "ticket": "this ticket",
@@ -66,6 +67,7 @@ class Meter:
     usage: Usage = field(default_factory=Usage)
     calls: int = 0
     over: Scope | None = None
+    _prompt: int = 0
 
     def __post_init__(self) -> None:
         if self.started is None:
@@ -73,7 +75,8 @@ class Meter:
 
     def send(self, conversation: Conversation, inputs: Sequence[Input]) -> Turn:
         """Ask once. Raises BudgetSpentError before a call whose worst case does not fit, and when time runs out."""
-        self._check(conversation.estimate(inputs))
+        self._prompt = conversation.estimate(inputs)
+        self._check()
         usage, calls, began = conversation.usage, conversation.calls, self.monotonic()
         try:
             turn = conversation.send(inputs, deadline=self.deadline)
@@ -88,20 +91,28 @@ class Meter:
         self._log_turn(turn, self.monotonic() - began)
         return turn
 
-    def _check(self, prompt_tokens: int) -> None:
+    def _check(self) -> None:
         self.spent = self.spent.at(self.minutes)
-        for bound in (Bound(scope="run", budget=self.budget), *self.wider):
-            reason = bound.budget.would_exceed(
-                bound.before + self.spent,
-                model=self.choice.model,
-                prompt_tokens=prompt_tokens,
-                max_output=self.choice.max_output_tokens,
-                overrides=self.prices,
-            )
+        for bound in self._bounds:
+            reason = self._excess(bound, answers=1)
             if reason is not None:
                 self.over = bound.scope
                 text = f"The budget of {WHOSE[bound.scope]} does not allow another call: {reason}."
                 raise BudgetSpentError(text, scope=bound.scope)
+
+    @property
+    def _bounds(self) -> tuple[Bound, ...]:
+        return (Bound(scope="run", budget=self.budget), *self.wider)
+
+    def _excess(self, bound: Bound, *, answers: int) -> str | None:
+        """Why the next call does not fit, if its answer were so many times as long as an answer can be."""
+        return bound.budget.would_exceed(
+            bound.before + self.spent,
+            model=self.choice.model,
+            prompt_tokens=self._prompt,
+            max_output=answers * self.choice.max_output_tokens,
+            overrides=self.prices,
+        )
 
     def _count(self, usage: Usage, calls: int) -> None:
         self.usage += usage
@@ -152,15 +163,10 @@ class Meter:
         """Whether the end of some budget is near enough to say so to the model."""
         if self.turns_left is not None and self.turns_left <= STEER_TURNS:
             return True
-        now = self.spent.at(self.minutes)
-        bounds = (Bound(scope="run", budget=self.budget), *self.wider)
-        return any(_share(bound.budget, bound.before + now) >= STEER_SHARE for bound in bounds)
-
-
-def _share(budget: Budget, spent: Spent) -> float:
-    """The largest part of any bound that is used."""
-    pairs = ((spent.usd, budget.usd), (spent.tokens, budget.tokens), (spent.minutes, budget.minutes))
-    return max((float(used) / float(bound) for used, bound in pairs if bound), default=0.0)
+        used = self.minutes / self.budget.minutes if self.budget.minutes else 0.0
+        return used >= STEER_SHARE or any(
+            self._excess(bound, answers=STEER_ANSWERS) is not None for bound in self._bounds
+        )
 
 
 def _minus(after: Usage, before: Usage) -> Usage:
