@@ -380,7 +380,13 @@ def tell(desk: Desk, error: RunnerError | None, phase: Phase | None) -> End:
     """Tell the ticket what failed. Raises what Jira or GitHub raise when even that cannot be written."""
     snapshot = _read_for_telling(desk)
     decision = on_error(desk.view(snapshot), error, phase)
-    desk.apply(snapshot, decision.effects)
+    try:
+        desk.apply(snapshot, decision.effects)
+    except ConfigError as exc:
+        if not isinstance(error, ConfigError):
+            raise
+        # What is wrong with the project may be the very thing that telling it needs; the log and the end say it.
+        desk.console.log(f"{desk.key}: not all of this could be told: {exc.summary}")
     return _end(desk, decision, snapshot)
 
 

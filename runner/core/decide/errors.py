@@ -13,7 +13,7 @@ from runner.core.decide.view import View
 from runner.core.effects import Dispatch, Effect, PutComment
 from runner.core.markers import Kind
 from runner.core.model import iso
-from runner.core.phases import Phase
+from runner.core.phases import Phase, State
 from runner.errors import ConfigError, Conflict, GaveUp, MovedUnderUs, NotFound, RunnerError, Unavailable
 
 NOTHING_LOST = "What was done before stands; nothing is half-written."
@@ -25,7 +25,7 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
     A ticket that is not ours to speak on (somebody else's, no claim of ours on it) is left alone.
     """
     is_claimed = view.has_label(phases.WORKING)
-    if not view.is_mine and not is_claimed:
+    if not view.is_mine and not is_claimed and not _is_after_review(view):
         return nothing(
             "15",
             error.summary if error is not None else "the run ended without a word",
@@ -52,6 +52,13 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
             )
         case _:
             return _try_again(view, error, phase)
+
+
+def _is_after_review(view: View) -> bool:
+    """Whether a ticket that its reviewer has is followed by us: its pull request ended, and it is not Done."""
+    pull_request = view.pull_request
+    is_over = pull_request is not None and pull_request.state == "closed"
+    return view.is_work_ticket and is_over and view.state is State.IN_TESTING
 
 
 def _then_assign(remedy: str) -> str:

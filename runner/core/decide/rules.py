@@ -96,14 +96,14 @@ def _merged(view: View, pull_request: PullRequest) -> Decision:
     )
 
 
-def _finish_merged(view: View) -> Decision | None:
-    """The merge was recorded, but the run died before the ticket was moved."""
-    left_over = view.has_label(phases.WORKING) or view.state is State.IN_TESTING
+def _finish_merged(view: View, *, is_retried: bool = False) -> Decision | None:
+    """The merge was recorded, but the run died, or was not allowed, before the ticket was moved."""
+    left_over = view.has_label(phases.WORKING) or view.state is State.IN_TESTING or is_retried
     if view.policy.on_merge != "done" or view.state is State.DONE or not left_over:
         return None
     effects: tuple[Effect, ...] = (
         MoveTo(key=view.key, state=State.DONE),
-        ending(view, state=State.DONE),
+        ending(view, state=State.DONE, drop=(phases.FAILED,)),
         *_wake(view),
     )
     return Decision(
@@ -221,7 +221,9 @@ def answered(view: View) -> Decision | None:
 def retry(view: View) -> Decision | None:
     """Row 9b: a person gave a failed or rejected ticket back; it starts afresh."""
     word = view.last_word
-    if view.state is not State.BLOCKED or not view.is_mine or word is None:
+    # A failure whose move to Blocked was refused left only its label.
+    rests = view.state is State.BLOCKED or (view.has_label(phases.FAILED) and view.state is not State.DONE)
+    if not rests or not view.is_mine or word is None:
         return None
     if word.marker.kind not in (Kind.FAILURE, Kind.CLOSED) or view.assigned_to_me is None:
         return None
@@ -229,6 +231,8 @@ def retry(view: View) -> Decision | None:
         return None
     phase = word.marker.phase
     reset = view.has_label(phases.FAILED) or view.attempts == 0
+    if view.is_work_ticket and view.pull_request is not None and view.pull_request.is_merged:
+        return _finish_merged(view, is_retried=True)
     if phase == Phase.BREAKDOWN:
         return _breakdown(view, "9b")
     if view.is_parent:
