@@ -245,8 +245,10 @@ class StreamedModel(ABC):
 
     def post(self, body: bytes, *, seconds: float) -> Any:
         """Send one request and return the open response; raises the SDK's own errors."""
+        # A little more than what is left, so that it is the caller's clock which ends the wait.
+        longest = max(0.0, seconds) + 1.0
         timeout = importlib.import_module("httpx2").Timeout(
-            max(0.001, min(self.idle_seconds, seconds)), connect=max(0.001, min(CONNECT_SECONDS, seconds))
+            min(self.idle_seconds, longest), connect=min(CONNECT_SECONDS, longest)
         )
         return self.client().post(
             self.path,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from pathlib import Path
 
 from werkzeug.wrappers import Request, Response
 
@@ -26,7 +25,6 @@ from runner.sandbox.models_wire import (
     ModelReply,
     ModelRequest,
     ToolUse,
-    dump,
 )
 from runner.sandbox.server import Service, json_response
 
@@ -93,10 +91,6 @@ class ScriptedModels(Service):
             return json_response({"error": {"type": "not_found_error", "message": "Not found"}}, 404)
         with self._turns:
             return self._answer(api, request)
-
-    def write(self, path: Path) -> None:
-        """Write every request body as one JSON line, for looking into a run."""
-        path.write_text("".join(f"{dump(one.body)}\n" for one in self.requests), encoding="utf-8")
 
     def _answer(self, api: Api, request: Request) -> Response:
         body = request.get_data()

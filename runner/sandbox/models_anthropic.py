@@ -131,8 +131,8 @@ class AnthropicApi:
     def answer(self, told: Told, reply: ModelReply, number: int) -> tuple[Mapping[str, Any], list[str]]:
         """The message, and the events that build it."""
         request = told.request
-        before = _bare(request.body["messages"])
-        signature = self._seal.make(request.model, before, reply.thinking)
+        place = self._seal.places(_bare(request.body["messages"]))[-1]
+        signature = self._seal.make(request.model, place, reply.thinking)
         calls = [_use(call, number, at) for at, call in enumerate(reply.tool_calls)]
         content: list[dict[str, Any]] = [
             {"type": "thinking", "thinking": reply.thinking, "signature": signature}
@@ -195,8 +195,9 @@ class AnthropicApi:
             raise _refused("messages: at least one message is required")
         if messages[0].get("role") != "user":
             raise _refused("messages: first message must use the user role")
-        for at, message in enumerate(messages):
-            self._check_message(model, messages, at, message)
+        places = self._seal.places(_bare(messages))
+        for at, place in enumerate(places[:-1]):
+            self._check_message(model, messages, at, place)
         last = messages[-1]
         if last["role"] == "assistant" and not any(
             block.get("signature") in self._paused for block in _blocks(last)
@@ -205,7 +206,8 @@ class AnthropicApi:
                 "This model does not support assistant message prefill. The conversation must end with a user message."
             )
 
-    def _check_message(self, model: str, messages: list[Any], at: int, message: Mapping[str, Any]) -> None:
+    def _check_message(self, model: str, messages: list[Any], at: int, place: str) -> None:
+        message = messages[at]
         for name in sorted(set(message) - {"role", "content"}):
             raise _refused(f"messages.{at}.{name}: Extra inputs are not permitted")
         role = message.get("role")
@@ -218,17 +220,15 @@ class AnthropicApi:
             _check_block(f"messages.{at}.content.{where}", role, block)
         _check_results(at, blocks, _blocks(messages[at - 1]) if at else [])
         if role == "assistant":
-            self._check_thinking(model, messages, at, blocks)
+            self._check_thinking(model, place, at, blocks)
             following = messages[at + 1] if at + 1 < len(messages) else None
             _check_answered(at, blocks, _blocks(following) if following else [])
 
-    def _check_thinking(
-        self, model: str, messages: list[Any], at: int, blocks: Sequence[Mapping[str, Any]]
-    ) -> None:
+    def _check_thinking(self, model: str, place: str, at: int, blocks: Sequence[Mapping[str, Any]]) -> None:
         for block in blocks:
             if block["type"] != "thinking":
                 continue
-            if block["signature"] != self._seal.make(model, _bare(messages[:at]), block["thinking"]):
+            if block["signature"] != self._seal.make(model, place, block["thinking"]):
                 raise _refused(
                     f"messages.{at}: thinking blocks must come back unmodified, after the same messages and to the same model (prefix mismatch)."
                 )

@@ -114,7 +114,8 @@ class OpenAIApi:
         """The response, and the events that build it."""
         request = told.request
         reasoning = f"rs_{number:08d}"
-        sealed = self._seal.make(request.model, _items(request.body["input"]), reply.thinking)
+        place = self._seal.places(_items(request.body["input"]))[-1]
+        sealed = self._seal.make(request.model, place, reply.thinking)
         output = [
             {
                 "type": "reasoning",
@@ -188,11 +189,12 @@ class OpenAIApi:
         for at, item in enumerate(items):
             _check_item(at, item)
         _check_calls(items)
+        places = self._seal.places(items)
         for at, item in enumerate(items):
             if item.get("type") == "reasoning":
-                self._check_reasoning(value, items, at)
+                self._check_reasoning(value["model"], items, at, places[at])
 
-    def _check_reasoning(self, value: Mapping[str, Any], items: Sequence[Mapping[str, Any]], at: int) -> None:
+    def _check_reasoning(self, model: str, items: Sequence[Mapping[str, Any]], at: int, place: str) -> None:
         item = items[at]
         sealed = item.get("encrypted_content")
         if not sealed:
@@ -207,7 +209,7 @@ class OpenAIApi:
                 f"Item '{item.get('id')}' of type 'reasoning' was provided without its required following item."
             )
         thinking = "".join(part["text"] for part in item.get("summary", ()))
-        is_in_place = sealed == self._seal.make(value["model"], list(items[:at]), thinking)
+        is_in_place = sealed == self._seal.make(model, place, thinking)
         if not is_in_place or not self._seal.is_as_served(sealed, answer):
             raise ApiError(
                 400,

@@ -7,7 +7,7 @@ import hmac
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -197,9 +197,18 @@ class Seal:
         self._lock = threading.Lock()
         self._served: dict[str, str] = {}
 
-    def make(self, model: str, before: object, thinking: str) -> str:
-        """A signature over a thought and its place."""
-        text = json.dumps([model, before, thinking], sort_keys=True)
+    def places(self, steps: Iterable[object]) -> list[str]:
+        """For every step a digest of all steps before it, and one more for all of them."""
+        chain = hashlib.sha256()
+        found = [chain.hexdigest()]
+        for step in steps:
+            chain.update(json.dumps(step, sort_keys=True).encode() + b"\0")
+            found.append(chain.hexdigest())
+        return found
+
+    def make(self, model: str, place: str, thinking: str) -> str:
+        """A signature over a thought, its model and its place."""
+        text = json.dumps([model, place, thinking])
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
     def remember(self, signature: str, answer: object) -> None:

@@ -28,6 +28,7 @@ from runner.core.work import Brief, Input, ModelChoice, Stop, ToolResult, ToolSp
 from runner.errors import ConfigError, RunnerError, Unauthorized, Unavailable
 from tests.adapters.llm_traps import (
     Clock,
+    Handler,
     TrapServer,
     answer,
     hang_up,
@@ -463,6 +464,22 @@ def test_pings_do_not_outlast_the_deadline(talk: Talk) -> None:
 
     assert talk.server.gone.wait(10)
     assert talk.conversation.usage.output == 100
+
+
+def test_silence_does_not_outlast_the_deadline(talk: Talk) -> None:
+    """A provider that takes the request and never answers is left at the deadline."""
+
+    def silent(handler: Handler) -> None:
+        talk.clock.now += 3_600
+        handler.server.gone.wait()
+        handler.close_connection = True
+
+    talk.server.acts = [silent]
+
+    with pytest.raises(DeadlinePassed):
+        talk.send()
+
+    assert talk.wire.log[0].outcome == "DeadlinePassed"
 
 
 def test_nothing_is_sent_after_the_deadline(talk: Talk) -> None:
