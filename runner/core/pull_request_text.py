@@ -38,7 +38,9 @@ def body(
     warnings: Sequence[str] = (),
 ) -> str:
     """The pull request's body. Words that people wrote around our part stay."""
-    parts = [f"Ticket: [{record.key}]({ticket_url})"]
+    parts = [
+        f"Ticket: [{record.key}]({ticket_url})" if ticket_url.startswith("http") else f"Ticket: {record.key}"
+    ]
     if record.stacked_on:
         parts.append(
             f"This builds on {code(record.stacked_on)} and targets it; once that is merged, the target moves on."
