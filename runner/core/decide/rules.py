@@ -44,9 +44,9 @@ def ignored(view: View) -> Decision | None:
 def halted(view: View) -> Decision | None:
     """A failed or over-budget ticket rests until a person retries it (row 9b)."""
     halting = [name for name in (phases.FAILED, phases.OVER_BUDGET) if view.has_label(name)]
-    if not halting:
+    if not halting or retry(view) is not None:
         return None
-    return retry(view) or nothing(
+    return nothing(
         "9b", f"the label {view.policy.label(halting[0])} is set; a person must retry it"
     )
 
@@ -89,7 +89,10 @@ def _merged(view: View, pull_request: PullRequest) -> Decision:
     ]
     if is_done and view.state is not State.DONE:
         effects.append(MoveTo(key=view.key, state=State.DONE))
-    effects += [ending(view, state=State.DONE if is_done else None), *_wake(view)]
+    effects += [
+        ending(view, state=State.DONE if is_done else None, drop=(phases.FAILED,)),
+        *_wake(view),
+    ]
     reason = f"pull request #{pull_request.number} was merged"
     return Decision(
         row="14", outcome=Outcome.DONE, reason=reason, phase=Phase.COMPLETE, effects=tuple(effects)
