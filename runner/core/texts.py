@@ -362,6 +362,28 @@ def closed(number: int, url: str, *, by: str, reviewer: str) -> str:
     )
 
 
+def stranded(number: int, url: str, base: str, new_base: str) -> str:
+    """The pull request was merged into a branch that had been merged before, so its work is not where it should be."""
+    return (
+        f"[Pull request #{number}]({url}) was merged into {code(base)}, but that branch had been merged before, so "
+        f"this work is not in {code(new_base)} yet."
+    )
+
+
+def opened_again(new_base: str) -> str:
+    """What happens then."""
+    return f"I am opening a new pull request from the same branch to {code(new_base)}."
+
+
+def stranded_without_branch(head: str, new_base: str, *, reviewer: str) -> str:
+    """As above, when the branch is gone as well."""
+    whom = f"{mention(reviewer)}: " if reviewer else ""
+    return (
+        f"\n\n{whom}the branch {code(head)} is gone, so I cannot. Restore it in the pull request and assign this "
+        f"ticket to me; or bring the work to {code(new_base)} by hand and move the ticket to Done."
+    )
+
+
 def base_vanished(number: int, url: str, base: str, new_base: str) -> str:
     """The pull request was closed because its target branch is gone."""
     return (

@@ -67,7 +67,7 @@ def pull_request_ended(view: View) -> Decision | None:
     if any(one.marker.kind is kind and one.marker.number == pull_request.number for one in view.trail):
         return _finish_merged(view) if pull_request.is_merged else None
     if pull_request.is_merged:
-        return _merged(view, pull_request)
+        return _stranded(view, pull_request) or _merged(view, pull_request)
     if view.state is State.DONE:
         return None
     head_exists = view.snapshot.branch is not None
@@ -126,10 +126,42 @@ def _wake(view: View) -> tuple[Dispatch, ...]:
     return tuple(Dispatch(key=key) for key in dict.fromkeys([*keys, *parent]))
 
 
+def _stranded(view: View, pull_request: PullRequest) -> Decision | None:
+    """Merged into a branch that had been merged before: the work went nowhere, so it is offered again."""
+    below = [
+        one.pull_request
+        for one in view.snapshot.family
+        if one.pull_request is not None and one.pull_request.head == pull_request.base
+    ]
+    was_over = any(one.is_merged and one.closed_at < pull_request.closed_at for one in below)
+    if not was_over or view.state is State.DONE:
+        return None
+    target = _surviving_base(view, pull_request.base)
+    said = texts.stranded(pull_request.number, pull_request.url, pull_request.base, target)
+    if view.snapshot.branch is not None:
+        again = texts.opened_again(target)
+        return _reopened(view, pull_request, target, f"{said} {again}")
+    who = hand(view, "reviewer")
+    marker = replace(view.marker(Kind.CLOSED), number=pull_request.number, code="stranded")
+    lost = texts.stranded_without_branch(pull_request.head, target, reviewer=who.mention)
+    effects = (
+        PutComment(key=view.key, markdown=f"{said} {lost}", marker=marker),
+        MoveTo(key=view.key, state=State.BLOCKED),
+        ending(view, assignee=who.assignee, state=State.BLOCKED),
+    )
+    reason = f"pull request #{pull_request.number} was merged into {pull_request.base}, which was merged before"
+    return Decision(row="14", outcome=Outcome.WAITING, reason=reason, phase=Phase.COMPLETE, effects=effects)
+
+
 def _base_vanished(view: View, pull_request: PullRequest) -> Decision:
     target = _surviving_base(view, pull_request.base)
-    marker = replace(view.marker(Kind.CLOSED), number=pull_request.number, code="base-vanished")
     said = texts.base_vanished(pull_request.number, pull_request.url, pull_request.base, target)
+    return _reopened(view, pull_request, target, said)
+
+
+def _reopened(view: View, pull_request: PullRequest, target: str, said: str) -> Decision:
+    """A new pull request from the same head to where the old one's base went, after the ticket says so."""
+    marker = replace(view.marker(Kind.CLOSED), number=pull_request.number, code="base-vanished")
     record = replace(view.record, base=target, stacked_on="") if view.record is not None else None
     body = with_record(pull_request.body, record) if record is not None else pull_request.body
     effects = (
@@ -144,7 +176,7 @@ def _base_vanished(view: View, pull_request: PullRequest) -> Decision:
             reviewers=view.policy.pull_request.reviewers,
         ),
     )
-    reason = f"pull request #{pull_request.number} lost its base {pull_request.base}"
+    reason = f"pull request #{pull_request.number} lost its base {pull_request.base}; {target} takes its place"
     return Decision(
         row="14", outcome=Outcome.DONE, reason=reason, phase=Phase.REVISE, effects=effects, again=True
     )
@@ -413,15 +445,7 @@ def _work(view: View, row: str, points: tuple[Feedback, ...], *, reset: bool = F
     base = pull_request.base if pull_request is not None else (start.base or base_branch(view))
     from_head = branch.sha if branch is not None else view.snapshot.heads.get(base, "")
     if not from_head:
-        return failed(
-            view,
-            row="15",
-            what=f"The branch `{base}`, which this work starts from, does not exist in the repository.",
-            meaning="Nothing was started.",
-            remedy="Create the branch or correct `pull_request.base`, then assign the ticket to me.",
-            phase=Phase.IMPLEMENT,
-            exit_code=2,
-        )
+        return _no_base(view, base, Phase.IMPLEMENT)
     phase = Phase.REVISE if pull_request is not None or row == "6" else Phase.IMPLEMENT
     stacked = pull_request is None and bool(start.predecessor)
     record = view.record
@@ -452,6 +476,18 @@ def _work(view: View, row: str, points: tuple[Feedback, ...], *, reset: bool = F
         phase=phase,
         claim=claim(view, phase, reset=reset, move=move),
         work=work,
+    )
+
+
+def _no_base(view: View, base: str, phase: Phase) -> Decision:
+    return failed(
+        view,
+        row="15",
+        what=f"The branch `{base}`, which this work starts from, does not exist in the repository.",
+        meaning="Nothing was started.",
+        remedy="Create the branch or correct `pull_request.base`, then assign the ticket to me.",
+        phase=phase,
+        exit_code=2,
     )
 
 
@@ -548,6 +584,8 @@ def _ask_to_plan(view: View, row: str, *, reset: bool = False) -> Decision:
         return _exhausted(view, Phase.PLAN)
     base = base_branch(view)
     head = view.snapshot.heads.get(base, "")
+    if not head:
+        return _no_base(view, base, Phase.PLAN)
     work = Work(
         phase=Phase.PLAN,
         key=view.key,
