@@ -278,7 +278,11 @@ class _Verb:
             self.settings, event, self.console, run=run, work_dir=self.work_dir, publishes=False
         )
         try:
-            file, end = gather_stage(stage.desk, dry_run=self._is_dry(event))
+            file, end = gather_stage(
+                stage.desk,
+                dry_run=self._is_dry(event),
+                keep=lambda file: write_file(self.work_dir / "work.json", file),
+            )
         except Exception as exc:  # whatever it is, the ticket is told before the run ends
             return self._tell(stage.desk, exc)
         finally:
@@ -388,7 +392,7 @@ class _Verb:
             self.settings, event, self.console, run=run, work_dir=self.work_dir, publishes=False
         )
         try:
-            return self._finish(sweep_stage(stage.desk))
+            return self._finish(sweep_stage(stage.desk, dry_run=self._is_dry(event)))
         finally:
             stage.close()
 
@@ -504,6 +508,7 @@ class _Verb:
 
     def _tell(self, desk: Desk, exc: Exception, *, phase: str = "") -> int:
         """Tell the ticket what ended the stage; if not even that can be written, the log says both."""
+        from runner.core.markers import UnreadableMarkerError
         from runner.core.phases import Phase
         from runner.workflow.stages import tell
 
@@ -512,6 +517,9 @@ class _Verb:
             self._log_traceback(exc)
         elif error.detail:
             self.console.log(error.detail)
+        if isinstance(error, UnreadableMarkerError):
+            # What our own comments record is unknown, and unknown stops every write.
+            return self._failed(error)
         try:
             end = tell(desk, error, Phase(phase) if phase in set(Phase) else None)
         except RunnerError as second:

@@ -14,6 +14,8 @@ from runner.core.phases import State
 from runner.core.work import FileChange
 
 Keep = Literal["keep"]
+# How the code of a failure comment begins that tells of an attempt which is repeated, not of an end.
+ATTEMPT = "attempt-"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +151,20 @@ class EditPullRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DressPullRequest:
+    """The pull request carries these labels, and these people were asked to review it."""
+
+    number: int
+    labels: tuple[str, ...] = ()
+    reviewers: tuple[str, ...] = ()
+
+    @property
+    def natural_key(self) -> tuple[str, ...]:
+        """The pull request and both sets."""
+        return ("dress-pull-request", str(self.number), *self.labels, *self.reviewers)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SetDraft:
     """The pull request is, or is not, a draft."""
 
@@ -241,6 +257,7 @@ Effect = (
     | Push
     | OpenPullRequest
     | EditPullRequest
+    | DressPullRequest
     | SetDraft
     | UpdateBranch
     | AnswerThread
@@ -253,8 +270,10 @@ Effect = (
 def identity(marker: Marker) -> tuple[str, ...]:
     """What makes two comments the same comment, across runs."""
     match marker.kind:
-        case "progress" | "failure":
+        case "progress":
             return (marker.kind,)
+        case "failure":
+            return (marker.kind, ATTEMPT if is_attempt(marker) else "")
         case "plan" | "questions" | "handover":
             return (marker.kind, marker.input_digest, marker.plan_digest)
         case "breakdown" | "summary":
@@ -263,3 +282,8 @@ def identity(marker: Marker) -> tuple[str, ...]:
             return (marker.kind, str(marker.number))
         case _:
             return (marker.kind, marker.code)
+
+
+def is_attempt(marker: Marker) -> bool:
+    """Whether this tells of an attempt that failed and is repeated by itself."""
+    return marker.kind == "failure" and marker.code.startswith(ATTEMPT)

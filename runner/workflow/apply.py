@@ -6,7 +6,7 @@ back after a wait before the write is sent once more; no POST is repeated blindl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from runner.core import phases
@@ -17,6 +17,7 @@ from runner.core.effects import (
     CommentPullRequest,
     CreateSubTask,
     Dispatch,
+    DressPullRequest,
     EditPullRequest,
     EditTicket,
     Effect,
@@ -83,6 +84,9 @@ class Applier:
                 self._open_pull_request(effect)
             case EditPullRequest():
                 self._edit_pull_request(effect)
+            case DressPullRequest():
+                known = self._known(effect.number)
+                self._dress(known, labels=effect.labels, reviewers=effect.reviewers)
             case SetDraft():
                 self._set_draft(effect)
             case UpdateBranch():
@@ -347,19 +351,23 @@ class Applier:
             ),
         )
         if opened:
-            self._dress(opened[0], effect)
+            refused_draft = effect.draft and not opened[0].is_draft
+            labels = (*effect.labels, "draft") if refused_draft else effect.labels
+            self._dress(opened[0], labels=labels, reviewers=effect.reviewers)
 
-    def _dress(self, pull_request: PullRequest, effect: OpenPullRequest) -> None:
+    def _dress(self, pull_request: PullRequest, *, labels: Sequence[str], reviewers: Sequence[str]) -> None:
         """Labels and reviewers; GitHub's refusal of a reviewer is said and does not fail the run."""
-        refused_draft = effect.draft and not pull_request.is_draft
-        labels = (*effect.labels, "draft") if refused_draft else effect.labels
-        if labels:
-            self._write("label pull request", lambda: self._github.add_labels(pull_request.number, labels))
-        if effect.reviewers:
+        number = pull_request.number
+        new = tuple(label for label in labels if label not in pull_request.labels)
+        if new:
+            self._write("label pull request", lambda: self._github.add_labels(number, new))
+        heard = {*pull_request.requested_reviewers, *(review.author for review in pull_request.reviews)}
+        unasked = tuple(login for login in reviewers if login not in heard)
+        if unasked:
             refused: list[str] = []
             self._write(
                 "request review",
-                lambda: refused.extend(self._github.request_reviewers(pull_request.number, effect.reviewers)),
+                lambda: refused.extend(self._github.request_reviewers(number, unasked)),
             )
             if refused:
                 self.log(f"GitHub does not accept as reviewers: {', '.join(refused)}")

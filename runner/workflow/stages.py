@@ -162,8 +162,13 @@ class Desk:
 # --- gather -----------------------------------------------------------------------------------------------
 
 
-def gather_stage(desk: Desk, *, dry_run: bool = False) -> tuple[WorkFile, End]:
-    """Read, decide, and claim the ticket if a model is needed. Nothing else is written here."""
+def gather_stage(
+    desk: Desk, *, dry_run: bool = False, keep: Callable[[WorkFile], None] = lambda _: None
+) -> tuple[WorkFile, End]:
+    """Read, decide, and claim the ticket if a model is needed. Nothing else is written here.
+
+    ``keep`` gets the file before the claim: whoever concludes a run that died in between needs the configuration.
+    """
     snapshot = desk.read()
     decision = decide(snapshot, desk.policy, desk.now(), info=desk.info())
     desk.console.log(f"{desk.key}: row {decision.row}, {decision.reason}")
@@ -174,8 +179,10 @@ def gather_stage(desk: Desk, *, dry_run: bool = False) -> tuple[WorkFile, End]:
     if decision.work is None:
         verdict = "publish" if decision.effects else "none"
         return _file(desk, snapshot, decision, verdict), _end(desk, decision, snapshot)
+    file = _file(desk, snapshot, decision, "model")
+    keep(file)
     desk.apply(snapshot, decision.claim)
-    return _file(desk, snapshot, decision, "model"), _end(desk, decision, snapshot)
+    return file, _end(desk, decision, snapshot)
 
 
 def _check(desk: Desk, snapshot: Snapshot) -> None:
@@ -412,12 +419,17 @@ def _bare(desk: Desk) -> Snapshot:
 # --- sweep ------------------------------------------------------------------------------------------------
 
 
-def sweep_stage(desk: Desk, *, limit: int = 100) -> End:
-    """Find tickets that may wait for a run and wake each; it only dispatches keys."""
+def sweep_stage(desk: Desk, *, limit: int = 100, dry_run: bool = False) -> End:
+    """Find tickets that may wait for a run and wake each; it only dispatches keys, and in a dry run names them."""
     desk.policy = parse_policy(
         desk.forge.file(desk.config_path, ref=desk.forge.repository().default_branch), name=desk.config_path
     )
     keys = desk.tickets.search(sweep_query(desk.policy), limit=limit)
+    if dry_run:
+        found = ", ".join(keys) or "nothing"
+        return End(
+            key="", phase="sweep", row="sweep", reason=f"dry run: {found} would be woken", next=tuple(keys)
+        )
     for key in keys:
         desk.forge.dispatch({"issue_key": key, "phase": "auto", "event_id": f"sweep-{desk.run}-{key}"})
         desk.dispatched.append(key)

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.finishing import said_but_not_done
 from runner.core.decide.parts import ending, failed, nothing, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.view import View
-from runner.core.effects import Dispatch, Effect, PutComment
+from runner.core.effects import ATTEMPT, Dispatch, Effect, PutComment
 from runner.core.markers import Kind
 from runner.core.model import iso
 from runner.core.phases import Phase, State
@@ -50,6 +51,8 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
                 exit_code=error.exit_code,
                 is_final=is_final,
             )
+        case None:
+            return said_but_not_done(view) or _try_again(view, None, phase)
         case _:
             return _try_again(view, error, phase)
 
@@ -111,7 +114,8 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
         else "The run ended without a result; that is an error of this runner or of its host."
     )
     remedy = error.remedy if error is not None else ""
-    if view.attempts >= view.policy.caps.attempts or not view.attempts:
+    attempt = _attempt(view)
+    if attempt >= view.policy.caps.attempts:
         return failed(
             view,
             row="15",
@@ -125,7 +129,7 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
         key=view.key,
         markdown=texts.failure(
             what,
-            meaning=f"{NOTHING_LOST} This was attempt {view.attempts} of {view.policy.caps.attempts}; the next one starts by itself.",
+            meaning=f"{NOTHING_LOST} This was attempt {attempt} of {view.policy.caps.attempts}; the next one starts by itself.",
             remedy="Nothing for now.",
             url=view.run_url,
             whom=hand(view, "reviewer").mention if view.is_work_ticket else "",
@@ -133,10 +137,12 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
         marker=replace(
             view.marker(Kind.FAILURE),
             phase=phase.value if phase is not None else "",
-            code=f"attempt-{view.attempts}",
+            code=f"{ATTEMPT}{attempt}",
         ),
     )
-    end = ending(view, keep_attempts=True)
+    counted = view.policy.label(f"try-{attempt}")
+    end = ending(view, add=(counted,))
+    end = replace(end, remove=tuple(one for one in end.remove if one != counted))
     return Decision(
         row="15",
         outcome=Outcome.FAILED,
@@ -145,3 +151,9 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
         effects=(said, end, Dispatch(key=view.key)),
         exit_code=1,
     )
+
+
+def _attempt(view: View) -> int:
+    """Which attempt failed: its claim counted it; one that ended before its claim is counted now."""
+    is_counted = view.has_label(phases.WORKING) and view.attempts > 0
+    return view.attempts if is_counted else view.attempts + 1

@@ -12,6 +12,9 @@ from runner.core.effects import EditTicket, Effect, MoveTo, PutComment
 from runner.core.markers import Kind, LedgerEntry, Seen, merge_ledgers
 from runner.core.phases import Phase, State
 
+# The code of a failure comment whose ticket carries `ai:failed`.
+FINAL = "final"
+
 
 def nothing(row: str, reason: str, *, outcome: Outcome = Outcome.NOTHING, warning: str = "") -> Decision:
     """Nothing is due."""
@@ -39,14 +42,11 @@ def ending(
     assignee: str | None = "keep",
     state: State | None = None,
     add: tuple[str, ...] = (),
-    keep_attempts: bool = False,
     drop: tuple[str, ...] = (),
 ) -> EditTicket:
     """The commit point: the labels of work go, the assignee changes, in one request."""
     added, stale = stand_ins(view, state)
     work = labels_of_work(view)
-    if keep_attempts:
-        work = tuple(label for label in work if label not in phases.attempt_labels(view.ticket, view.policy))
     extra = tuple(view.policy.label(name) for name in drop if view.has_label(name))
     return EditTicket(
         key=view.key,
@@ -56,18 +56,24 @@ def ending(
     )
 
 
-def claim(view: View, phase: Phase, *, reset: bool = False, move: bool = False) -> tuple[Effect, ...]:
-    """What ``gather`` writes before a model is asked: the attempt is counted first, so a crash loop ends."""
+def count_attempt(view: View, *, reset: bool = False, state: State | None = None) -> EditTicket:
+    """The first write of an attempt: it is counted before any work, so a crash loop ends."""
     number = 1 if reset else view.attempts + 1
     label = view.policy.label(f"try-{number}")
     gone = [one for one in phases.attempt_labels(view.ticket, view.policy) if one != label]
     gone += [view.policy.label(name) for name in (phases.WAITING, phases.FAILED) if view.has_label(name)]
-    added, stale = stand_ins(view, State.IN_PROGRESS) if move else ((), ())
-    first = EditTicket(
+    added, stale = stand_ins(view, state)
+    return EditTicket(
         key=view.key,
         add=(phases.MANAGED, view.policy.label(phases.WORKING), label, *added),
         remove=(*gone, *stale),
     )
+
+
+def claim(view: View, phase: Phase, *, reset: bool = False, move: bool = False) -> tuple[Effect, ...]:
+    """What ``gather`` writes before a model is asked."""
+    number = 1 if reset else view.attempts + 1
+    first = count_attempt(view, reset=reset, state=State.IN_PROGRESS if move else None)
     progress = PutComment(
         key=view.key,
         markdown=texts.working(
@@ -128,7 +134,7 @@ def failed(
     marker = replace(
         view.marker(Kind.FAILURE),
         phase=phase.value if phase is not None else "",
-        code=code,
+        code=code or (FINAL if is_final else "failed"),
         input_digest=view.input_digest,
         seen=Seen(),
     )

@@ -27,6 +27,7 @@ from runner.core.effects import (
     AnswerThread,
     CommentPullRequest,
     Dispatch,
+    DressPullRequest,
     EditPullRequest,
     Effect,
     LinkPullRequest,
@@ -573,8 +574,15 @@ def _check_lines(result: Result) -> tuple[texts.CheckLine, ...]:
 
 
 def _hand_over(view: View, one: _Work, pull_request: PullRequest) -> Decision:
-    effects: list[Effect] = list(_renew(view, one, pull_request))
-    effects += _answers(one, pull_request)
+    # The record says what was taken into account, so it follows the answers.
+    effects: list[Effect] = [*_answers(one, pull_request), *_renew(view, one, pull_request)]
+    if one.work.phase is Phase.IMPLEMENT:
+        # Opening does this too; a run that died right after opening did not come to it.
+        wanted = view.policy.pull_request
+        reviewers = () if one.is_short else wanted.reviewers
+        effects.append(
+            DressPullRequest(number=pull_request.number, labels=wanted.labels, reviewers=reviewers)
+        )
     effects.append(link(view, pull_request))
     if one.is_short:
         return _hand_over_short(view, one, pull_request, effects)
@@ -771,9 +779,11 @@ def from_evidence(view: View) -> Decision | None:
     if commit is None or commit.trailers.get(INPUT_TRAILER) != view.input_digest:
         return None
     run = commit.trailers.get(RUN_TRAILER, "")
-    if not run or run in view.consumed_runs:
+    is_ended = view.pull_request is not None and view.open_pull_request is None
+    if not run or run in view.consumed_runs or is_ended:
         return None
     short = commit.trailers.get(OUTCOME_TRAILER, "done")
+    answers = answers_in(commit)
     record = view.record
     phase = (
         Phase.REVISE if record is not None and record.input_digest != view.input_digest else Phase.IMPLEMENT
@@ -793,8 +803,8 @@ def from_evidence(view: View) -> Decision | None:
         start=commit.sha,
         expected=view.snapshot.branch.sha if view.snapshot.branch is not None else None,
         predecessor=predecessor,
-        feedback=(*view.unread, *view.failed_checks),
-        seen=view.taken_into_account(view.failed_checks),
+        feedback=_points_of(view, answers),
+        seen=view.taken_into_account(),
         was_mine=view.is_mine,
     )
     checks: tuple[CheckRecord, ...] = checks_in(commit)
@@ -806,12 +816,27 @@ def from_evidence(view: View) -> Decision | None:
         start=commit.sha,
         outcome="done",
         summary=summary_in(commit),
-        answers=answers_in(commit),
+        answers=answers,
         checks=checks,
         baseline=tuple(check for check in checks if not check.is_green) if short == "done" else (),
     )
     is_short = short if short in ENDS_SHORT else ""
     return _publish(view, _Work(work=work, result=result, entry=None, is_short=is_short, is_taken=False))
+
+
+def _points_of(view: View, answers: Sequence[PointAnswer]) -> tuple[Feedback, ...]:
+    """What the run worked through: every point its commit answers, read or not by now, and what is still unread.
+
+    A check it answered had failed on the head before; one that fails on the run's own head is new.
+    """
+    answered = {answer.id for answer in answers}
+    read = [point for point in view.points if point.id in answered and point not in view.unread]
+    checks = [
+        Feedback(id=id_, source="check", version="", author=id_.partition(":")[2], text="")
+        for id_ in sorted(answered)
+        if id_.startswith("check:")
+    ]
+    return (*read, *view.unread, *checks)
 
 
 def _start_again(view: View) -> tuple[str, str]:

@@ -8,15 +8,15 @@ from dataclasses import replace
 from runner.core import phases, texts
 from runner.core.decide import results
 from runner.core.decide.decision import Decision, Outcome
-from runner.core.decide.parts import claim, ending, failed, note, nothing, progress_end
+from runner.core.decide.finishing import is_touched_since, left_over, said_but_not_done
+from runner.core.decide.parts import claim, count_attempt, ending, failed, note, nothing, progress_end
 from runner.core.decide.people import hand, may_approve
 from runner.core.decide.sequence import base_branch, busy_siblings, ready_keys, starting_point
-from runner.core.decide.view import View, family_of
+from runner.core.decide.view import Marked, View, family_of
 from runner.core.effects import (
     CreateSubTask,
     Dispatch,
     EditPullRequest,
-    EditTicket,
     Effect,
     MoveTo,
     OpenPullRequest,
@@ -46,9 +46,7 @@ def halted(view: View) -> Decision | None:
     halting = [name for name in (phases.FAILED, phases.OVER_BUDGET) if view.has_label(name)]
     if not halting or retry(view) is not None:
         return None
-    return nothing(
-        "9b", f"the label {view.policy.label(halting[0])} is set; a person must retry it"
-    )
+    return nothing("9b", f"the label {view.policy.label(halting[0])} is set; a person must retry it")
 
 
 def stopped(view: View) -> Decision | None:
@@ -64,8 +62,11 @@ def pull_request_ended(view: View) -> Decision | None:
     if not view.is_work_ticket or pull_request is None or pull_request.state != "closed":
         return None
     kind = Kind.MERGED if pull_request.is_merged else Kind.CLOSED
-    if any(one.marker.kind is kind and one.marker.number == pull_request.number for one in view.trail):
-        return _finish_merged(view) if pull_request.is_merged else None
+    told = [one for one in view.trail if one.marker.kind is kind and one.marker.number == pull_request.number]
+    if told:
+        return (
+            _finish_merged(view) if pull_request.is_merged else _finish_closed(view, pull_request, told[-1])
+        )
     if pull_request.is_merged:
         return _stranded(view, pull_request) or _merged(view, pull_request)
     if view.state is State.DONE:
@@ -149,7 +150,9 @@ def _stranded(view: View, pull_request: PullRequest) -> Decision | None:
         MoveTo(key=view.key, state=State.BLOCKED),
         ending(view, assignee=who.assignee, state=State.BLOCKED),
     )
-    reason = f"pull request #{pull_request.number} was merged into {pull_request.base}, which was merged before"
+    reason = (
+        f"pull request #{pull_request.number} was merged into {pull_request.base}, which was merged before"
+    )
     return Decision(row="14", outcome=Outcome.WAITING, reason=reason, phase=Phase.COMPLETE, effects=effects)
 
 
@@ -176,10 +179,21 @@ def _reopened(view: View, pull_request: PullRequest, target: str, said: str) -> 
             reviewers=view.policy.pull_request.reviewers,
         ),
     )
-    reason = f"pull request #{pull_request.number} lost its base {pull_request.base}; {target} takes its place"
+    reason = (
+        f"pull request #{pull_request.number} lost its base {pull_request.base}; {target} takes its place"
+    )
     return Decision(
         row="14", outcome=Outcome.DONE, reason=reason, phase=Phase.REVISE, effects=effects, again=True
     )
+
+
+def _finish_closed(view: View, pull_request: PullRequest, told: Marked) -> Decision | None:
+    """The veto was said, but the run died before the ticket was blocked; a move by a person since then counts more."""
+    is_veto = told.marker.code != "base-vanished" and view.state is not State.DONE
+    is_blocked = view.state is State.BLOCKED and not view.has_label(phases.WORKING) and not view.is_mine
+    if not is_veto or is_blocked or is_touched_since(view, told):
+        return None
+    return _closed(view, pull_request)
 
 
 def _closed(view: View, pull_request: PullRequest) -> Decision:
@@ -239,6 +253,16 @@ def parked(view: View) -> Decision | None:
     if not view.has_label(phases.WAITING) or newest is None or view.now >= newest.marker.until:
         return None
     return nothing("15", f"waiting until {newest.marker.until}", outcome=Outcome.WAITING)
+
+
+def pushed_but_not_told(view: View) -> Decision | None:
+    """Row 5: a run pushed its work for this very input and died before it said so: what it left is handed over."""
+    if not view.is_work_ticket or view.state is State.DONE:
+        return None
+    claim_said = view.newest(Kind.PROGRESS)
+    is_claimed = view.has_label(phases.WORKING) or view.attempts > 0
+    is_left = is_claimed and claim_said is not None and not is_touched_since(view, claim_said)
+    return results.from_evidence(view) if view.is_mine or is_left else None
 
 
 def answered(view: View) -> Decision | None:
@@ -321,7 +345,10 @@ def _breakdown(view: View, row: str) -> Decision | None:
     known = {id_ for marker in recorded for id_ in marker.items}
     missing = [item for item in plan.items if item.id not in family and item.id not in known]
     if missing:
-        begin = EditTicket(key=view.key, add=(phases.MANAGED, view.policy.label(phases.WORKING)))
+        reset = row == "9b" and view.has_label(phases.FAILED)
+        if not reset and view.attempts >= view.policy.caps.attempts:
+            return _exhausted(view, Phase.BREAKDOWN)
+        begin = count_attempt(view, reset=reset)
         create = tuple(
             CreateSubTask(
                 parent_key=view.key,
@@ -340,7 +367,8 @@ def _breakdown(view: View, row: str) -> Decision | None:
             effects=(begin, *create),
             again=True,
         )
-    if recorded and not view.has_label(phases.WORKING) and view.state is State.IN_PROGRESS:
+    is_listed = bool(recorded) and not view.has_label(phases.WORKING) and view.attempts == 0
+    if is_listed and view.state is State.IN_PROGRESS:
         return None
     return _list_sub_tasks(view, row, plan)
 
@@ -380,9 +408,6 @@ def feedback(view: View) -> Decision | None:
         return None
     demanded = pull_request is not None and changes_requested(pull_request, view.seen)
     if (view.is_mine and view.unread) or demanded or view.failed_checks:
-        finished = results.from_evidence(view)
-        if finished is not None:
-            return finished
         return _work(view, "6", (*view.unread, *view.failed_checks))
     if is_handed_over and view.is_mine:
         who = hand(view, "reviewer")
@@ -402,7 +427,7 @@ def unfinished(view: View) -> Decision | None:
     """Row 5: a work ticket In Progress whose run died goes on from what exists."""
     if not view.is_work_ticket or view.state is not State.IN_PROGRESS or not view.is_mine:
         return None
-    return results.from_evidence(view) or _parent_rests(view, "5") or _work(view, "5", view.unread)
+    return _parent_rests(view, "5") or _work(view, "5", view.unread)
 
 
 def begin(view: View) -> Decision | None:
@@ -712,6 +737,8 @@ ORDER: tuple[Rule, ...] = (
     pull_request_ended,
     restack,
     parked,
+    pushed_but_not_told,
+    said_but_not_done,
     answered,
     retry,
     approved,
@@ -722,6 +749,7 @@ ORDER: tuple[Rule, ...] = (
     plan_ticket,
     done_sub_task,
     go_on,
+    left_over,
     unmatched,
 )
 

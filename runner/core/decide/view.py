@@ -8,6 +8,7 @@ from functools import cached_property
 
 from runner.core import phases
 from runner.core.digests import content_digest, input_digest
+from runner.core.effects import is_attempt
 from runner.core.feedback import Feedback, check_points, comment_points, pull_request_points
 from runner.core.markers import (
     Kind,
@@ -151,9 +152,14 @@ class View:
 
     @cached_property
     def last_word(self) -> Marked | None:
-        """The newest comment of ours that ended a run; progress and notes do not count."""
+        """The newest comment of ours that ended a phase; progress, notes and an attempt that failed do not count."""
         silent = (Kind.PROGRESS, Kind.NOTE)
-        return next((marked for marked in reversed(self.trail) if marked.marker.kind not in silent), None)
+        ends = [
+            marked
+            for marked in self.trail
+            if marked.marker.kind not in silent and not is_attempt(marked.marker)
+        ]
+        return ends[-1] if ends else None
 
     def has_note(self, code: str) -> bool:
         """Whether we said this already."""
@@ -163,7 +169,8 @@ class View:
     def consumed_runs(self) -> frozenset[str]:
         """Runs whose end is already recorded on the ticket."""
         ends = (Kind.HANDOVER, Kind.FAILURE, Kind.QUESTIONS)
-        return frozenset(marked.marker.run for marked in self.trail if marked.marker.kind in ends)
+        told = [one.marker for one in self.trail if one.marker.kind in ends and not is_attempt(one.marker)]
+        return frozenset(marker.run for marker in told)
 
     # --- the plan ---------------------------------------------------------------------------------------
 

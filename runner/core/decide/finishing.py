@@ -1,0 +1,91 @@
+"""A run said how it ended and died before it handed the ticket over: that is finished, and nobody is asked again.
+
+The claim's labels stand until the commit point, so a comment that ended a run together with such a label, and
+no person's move since, is an end without its hand-over.
+"""
+
+from __future__ import annotations
+
+from runner.core import phases
+from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.parts import FINAL, ending, labels_of_work, progress_end
+from runner.core.decide.people import hand
+from runner.core.decide.sequence import ready_keys
+from runner.core.decide.view import Marked, View
+from runner.core.effects import Dispatch, Effect, MoveTo
+from runner.core.markers import Kind
+from runner.core.phases import Phase, State
+
+
+def said_but_not_done(view: View) -> Decision | None:
+    """Finish the hand-over after the comment that was its last word."""
+    word = view.last_word
+    is_claimed = view.has_label(phases.WORKING) or view.attempts > 0
+    if word is None or not is_claimed or is_touched_since(view, word):
+        return None
+    match word.marker.kind:
+        case Kind.QUESTIONS if not view.unread:
+            return _hand_over(view, word, "requester", State.BLOCKED, Outcome.ASKED)
+        case Kind.FAILURE:
+            role = "reviewer" if view.is_work_ticket else "requester"
+            return _hand_over(view, word, role, State.BLOCKED, Outcome.FAILED)
+        case Kind.PLAN if view.is_parent and not view.unread:
+            return _hand_over(view, word, "approver", State.PLAN_REVIEW, Outcome.DONE)
+        case Kind.HANDOVER if view.is_work_ticket and not view.unread and not view.failed_checks:
+            return _hand_over(view, word, "reviewer", State.IN_TESTING, Outcome.DONE)
+        case _:
+            return None
+
+
+def is_touched_since(view: View, word: Marked) -> bool:
+    """Whether a person moved or assigned the ticket after this comment: then it stays as they left it."""
+    said = max(word.comment.created, word.comment.updated)
+    return any(
+        change.at > said and change.field in ("status", "assignee") and change.author.id not in view.ours
+        for change in view.ticket.history
+    )
+
+
+def _hand_over(view: View, word: Marked, role: str, state: State, outcome: Outcome) -> Decision:
+    phase = Phase(word.marker.phase) if word.marker.phase in set(Phase) else None
+    return Decision(
+        row="5",
+        outcome=outcome,
+        reason=f"the {word.marker.kind} comment stands; its hand-over is finished",
+        phase=phase,
+        effects=_steps(view, word, role, state) if view.is_mine else (ending(view),),
+    )
+
+
+def _steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, ...]:
+    is_final = word.marker.kind is Kind.FAILURE and word.marker.code == FINAL
+    added = (view.policy.label(phases.FAILED),) if is_final else ()
+    if word.marker.kind is Kind.PLAN:
+        added = (view.policy.label(phases.PLANNED),)
+    is_failure = word.marker.kind is Kind.FAILURE
+    return (
+        *progress_end(view, "finished after an interruption", None),
+        MoveTo(key=view.key, state=state, is_optional=is_failure),
+        ending(view, assignee=hand(view, role).assignee, state=state, add=added),
+        *(_siblings(view) if word.marker.kind is Kind.HANDOVER else ()),
+    )
+
+
+def _siblings(view: View) -> tuple[Dispatch, ...]:
+    """Who waited for this ticket's work."""
+    if view.item_id is None or view.plan is None:
+        return ()
+    ready = ready_keys(view, view.plan, finished=frozenset({view.key}))
+    return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)
+
+
+def left_over(view: View) -> Decision | None:
+    """Labels of a run that ended on a ticket which a person has taken meanwhile: they go, nothing else does."""
+    if view.is_mine or not labels_of_work(view):
+        return None
+    return Decision(
+        row="13",
+        outcome=Outcome.NOTHING,
+        reason="the ticket was taken from the runner; only labels of the last run were left",
+        effects=(ending(view),),
+    )
