@@ -403,7 +403,9 @@ class FakeForge:
 
     def _fresh(self, one: PullRequest) -> PullRequest:
         head = self.heads.get(one.head, one.head_sha) if one.state == "open" else one.head_sha
-        return replace(one, head_sha=head, base_exists=one.base in self.heads)
+        # Checks belong to a commit: a new head has none yet.
+        checks = one.checks if head == one.head_sha else ()
+        return replace(one, head_sha=head, checks=checks, base_exists=one.base in self.heads)
 
     def create_pull_request(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
         """Open one, or return the open one."""
