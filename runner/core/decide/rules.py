@@ -17,6 +17,7 @@ from runner.core.effects import (
     CreateSubTask,
     Dispatch,
     EditPullRequest,
+    EditTicket,
     Effect,
     MoveTo,
     OpenPullRequest,
@@ -134,12 +135,14 @@ def _stranded(view: View, pull_request: PullRequest) -> Decision | None:
         for one in view.snapshot.family
         if one.pull_request is not None and one.pull_request.head == pull_request.base
     ]
-    was_over = any(one.is_merged and one.closed_at < pull_request.closed_at for one in below)
-    if not was_over or view.state is State.DONE:
+    # GitHub's times are whole seconds: in doubt the commits decide, and work is rather offered twice than lost.
+    was_over = any(one.is_merged and one.closed_at <= pull_request.closed_at for one in below)
+    branch = view.snapshot.branch
+    if not was_over or view.state is State.DONE or (branch is not None and not branch.commits):
         return None
     target = _surviving_base(view, pull_request.base)
     said = texts.stranded(pull_request.number, pull_request.url, pull_request.base, target)
-    if view.snapshot.branch is not None:
+    if branch is not None:
         again = texts.opened_again(target)
         return _reopened(view, pull_request, target, f"{said} {again}")
     who = hand(view, "reviewer")
@@ -296,7 +299,19 @@ def retry(view: View) -> Decision | None:
         return _breakdown(view, "9b")
     if view.is_parent:
         return _ask_to_plan(view, "9b", reset=reset)
-    return _work(view, "9b", view.unread, reset=reset) if view.is_work_ticket else None
+    if not view.is_work_ticket:
+        return None
+    return _finish_failed(view) or _work(view, "9b", view.unread, reset=reset)
+
+
+def _finish_failed(view: View) -> Decision | None:
+    """The work was pushed before something else failed: what is missing is done without asking the model again."""
+    finished = results.from_evidence(view)
+    if finished is None:
+        return None
+    labels = tuple(view.policy.label(name) for name in (phases.FAILED,) if view.has_label(name))
+    revived = (EditTicket(key=view.key, remove=labels),) if labels else ()
+    return replace(finished, effects=(*revived, *finished.effects))
 
 
 def approved(view: View) -> Decision | None:

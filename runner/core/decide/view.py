@@ -167,10 +167,10 @@ class View:
 
     @cached_property
     def consumed_runs(self) -> frozenset[str]:
-        """Runs whose end is already recorded on the ticket."""
+        """Runs whose end is already recorded on the ticket; one that failed on its way there has not ended."""
         ends = (Kind.HANDOVER, Kind.FAILURE, Kind.QUESTIONS)
         told = [one.marker for one in self.trail if one.marker.kind in ends and not is_attempt(one.marker)]
-        return frozenset(marker.run for marker in told)
+        return frozenset(marker.run for marker in told if marker.code not in ("final", "failed"))
 
     # --- the plan ---------------------------------------------------------------------------------------
 
