@@ -274,8 +274,10 @@ def identity(marker: Marker) -> tuple[str, ...]:
             return (marker.kind,)
         case "failure":
             return (marker.kind, ATTEMPT if is_attempt(marker) else "")
-        case "plan" | "questions" | "handover":
+        case "plan" | "questions":
             return (marker.kind, marker.input_digest, marker.plan_digest)
+        case "handover":
+            return (marker.kind, marker.input_digest, marker.plan_digest, marker.code)
         case "breakdown" | "summary":
             return (marker.kind, marker.plan_digest)
         case "merged" | "closed":

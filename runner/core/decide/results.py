@@ -614,6 +614,8 @@ def _hand_over(view: View, one: _Work, pull_request: PullRequest) -> Decision:
 
 
 def _handover_marker(view: View, one: _Work, *, code: str = "") -> Marker:
+    """The marker of a result. Failed checks are no part of the input digest, so the head they failed on tells."""
+    heads = [point.version for point in one.work.feedback if point.source == "check"]
     return replace(
         view.marker(Kind.HANDOVER),
         run=one.result.run,
@@ -621,7 +623,7 @@ def _handover_marker(view: View, one: _Work, *, code: str = "") -> Marker:
         input_digest=one.work.input_digest,
         plan_digest=one.work.plan_digest,
         content_digest=one.work.content_digest,
-        code=code,
+        code=code or (f"checks:{heads[0]}" if heads else ""),
         seen=one.work.seen,
     )
 
