@@ -799,17 +799,17 @@ def _notes(document: _Document, old: str, new: str, start: int) -> tuple[str, ..
 
 
 def _diff(document: _Document, first: int, before: list[str], after: list[str]) -> str:
-    """The changed lines with numbers and two lines around: old numbers for `-`, new ones for the rest."""
+    """The changed lines with numbers and one line around: old numbers for `-`, new ones for the rest."""
     top = _common(before, after)
     bottom = _common(before[top:][::-1], after[top:][::-1])
     gone, come = before[top : len(before) - bottom], after[top : len(after) - bottom]
     at = first + top
     moved = len(after) - len(before)
     follow = at + len(gone)
-    lines = [f"  {line.number}|{line.text}" for line in document_lines(document.contents, at - 2, at)]
+    lines = [f"  {line.number}|{line.text}" for line in document_lines(document.contents, at - 1, at)]
     lines += _shortened([f"- {at + index + 1}|{line}" for index, line in enumerate(gone)])
     lines += _shortened([f"+ {at + index + 1}|{line}" for index, line in enumerate(come)])
-    rest = document_lines(document.contents, follow, follow + 2)
+    rest = document_lines(document.contents, follow, follow + 1)
     lines += [f"  {line.number + moved}|{line.text}" for line in rest]
     return "\n".join(line[:400] for line in lines)
 

@@ -131,17 +131,24 @@ def _is_nullable(schema: Schema) -> bool:
 # --- the tools ---------------------------------------------------------------------------------
 
 
-def _text(description: str, *, enum: Iterable[str] = ()) -> Schema:
+# Every byte here is sent with every turn: what a name says by itself is not said again.
+
+
+def _text(description: str = "", *, enum: Iterable[str] = ()) -> Schema:
     choices = list(enum)
-    return {"type": "string", "description": description, **({"enum": choices} if choices else {})}
+    return {
+        "type": "string",
+        **({"description": description} if description else {}),
+        **({"enum": choices} if choices else {}),
+    }
 
 
 def _number(description: str) -> Schema:
     return {"type": "integer", "description": description}
 
 
-def _list(items: Schema, description: str) -> Schema:
-    return {"type": "array", "items": items, "description": description}
+def _list(items: Schema, description: str = "") -> Schema:
+    return {"type": "array", "items": items, **({"description": description} if description else {})}
 
 
 def _or_null(schema: Schema) -> Schema:
@@ -162,41 +169,37 @@ def _tool(name: str, description: str, parameters: Schema, example: Mapping[str,
     return Tool(spec=ToolSpec(name=name, description=description, parameters=parameters), example=example)
 
 
-_PATH = _text("Path relative to the root of the repository, such as src/app.py.")
+_PATH = _text()
 
 
 def _reading() -> tuple[Tool, ...]:
     return (
         _tool(
             "list_files",
-            "List the files of the repository (what git ignores is not shown). Folders at the depth limit "
-            "are shown with the number of files in them.",
+            "List files.",
             _object(
-                path=_or_null(_text("Folder to list; null for the root.")),
-                depth=_or_null(_number("How many levels to show; null for 2.")),
+                path=_or_null(_text("null: the root.")),
+                depth=_or_null(_number("null: 2.")),
             ),
             {"path": "src", "depth": 2},
         ),
         _tool(
             "search",
-            "Search the text of the repository's files, line by line, with a regular expression (Python "
-            "syntax; (?i) ignores case). A pattern that is no regular expression is searched as it is.",
+            "Search all lines with a Python regular expression.",
             _object(
-                pattern=_text("What to search."),
-                path=_or_null(_text("A file, a folder, or a glob such as src/*.py; null for everywhere.")),
-                context=_or_null(_number("Lines to show around each hit; null for none.")),
+                pattern=_text(),
+                path=_or_null(_text("File, folder or glob; null: all.")),
+                context=_or_null(_number("Lines around hits; null: 0.")),
             ),
             {"pattern": "def main", "path": None, "context": 2},
         ),
         _tool(
             "read_file",
-            "Read a file as numbered lines. The number and the bar before each line are not part of the file.",
+            "Read a file as lines `number|text`.",
             _object(
-                path=_text(
-                    "Path of the file, or check-output:ID for the whole output of the last run of a check."
-                ),
-                start=_or_null(_number("First line, from 1; null for the beginning.")),
-                lines=_or_null(_number("How many lines; null for 500.")),
+                path=_text("Or check-output:ID, all that a check printed."),
+                start=_or_null(_number("null: 1.")),
+                lines=_or_null(_number("null: 500.")),
             ),
             {"path": "src/app.py", "start": 1, "lines": 200},
         ),
@@ -207,30 +210,27 @@ def _writing() -> tuple[Tool, ...]:
     return (
         _tool(
             "edit_file",
-            "Replace text in a file. `old` is quoted exactly as the file has it, indentation included, and "
-            "must stand there once: quote whole lines, as few as make it unique. Write all of `new`; "
-            "elisions such as '...' are refused. Line ends and the end of the file are kept.",
+            "Replace `old`, exact text that stands in the file once: whole lines, as few as make it unique. Write all "
+            "of `new`.",
             _object(
                 path=_PATH,
-                old=_text("The text to replace."),
-                new=_text("The text to put there; empty to delete."),
-                replace_all=_or_null(
-                    {"type": "boolean", "description": "True to replace every exact occurrence; else null."}
-                ),
+                old=_text(),
+                new=_text(),
+                replace_all=_or_null({"type": "boolean", "description": "true: every exact occurrence."}),
             ),
             {"path": "src/app.py", "old": "    return 1\n", "new": "    return 2\n", "replace_all": None},
         ),
         _tool(
             "write_file",
-            "Write a whole file: a new one, or a small one that you have read. Use edit_file for other changes.",
-            _object(path=_PATH, content=_text("The complete content.")),
+            "Write a new file, or a small one that you have read.",
+            _object(path=_PATH, content=_text()),
             {"path": "src/new.py", "content": "VALUE = 1\n"},
         ),
         _tool("delete_file", "Delete a file.", _object(path=_PATH), {"path": "src/old.py"}),
         _tool(
             "move_file",
             "Move or rename a file.",
-            _object(path=_PATH, to=_text("The new path; nothing may stand there.")),
+            _object(path=_PATH, to=_text()),
             {"path": "src/old.py", "to": "src/new.py"},
         ),
     )
@@ -239,8 +239,8 @@ def _writing() -> tuple[Tool, ...]:
 def _run_check(check_ids: tuple[str, ...]) -> Tool:
     return _tool(
         "run_check",
-        "Run one of the repository's checks on the files as they are now.",
-        _object(id=_text("Which check.", enum=check_ids)),
+        "Run a check.",
+        _object(id=_text(enum=check_ids)),
         {"id": check_ids[0]},
     )
 
@@ -248,32 +248,30 @@ def _run_check(check_ids: tuple[str, ...]) -> Tool:
 def _ask() -> Tool:
     return _tool(
         "ask",
-        "End with questions to the people who wrote the ticket; all edits are discarded. Only for what neither "
-        "the repository nor the ticket answers and what would change the work.",
-        _object(questions=_list(_text("One question."), "Each can be answered by itself.")),
+        "End with questions that neither repository nor ticket answers; edits are discarded.",
+        _object(questions=_list(_text())),
         {"questions": ["Should the export contain archived orders?"]},
     )
 
 
 def _finish(*, with_answers: bool) -> Tool:
     criterion = _object(
-        text=_text("The acceptance criterion, as given."),
-        status=_text("Whether it holds.", enum=("met", "not met", "needs a person")),
-        evidence=_text("What shows it: a test, a file, the output of a check."),
+        text=_text(),
+        status=_text(enum=("met", "not met", "needs a person")),
+        evidence=_text("A test, check or file."),
     )
     answer = _object(
-        id=_text("The id of the point of feedback."),
-        verdict=_text("What became of it.", enum=("done", "declined", "question")),
+        id=_text(),
+        verdict=_text(enum=("done", "declined", "question")),
         text=_text("What was done, why not, or the question."),
     )
     parts: dict[str, Schema] = {
         "outcome": _text(
-            "done: the work is complete. no_change: nothing needs to change, the summary says why. "
-            "partial: some of it is done, the summary says what is left.",
+            "partial: the summary says what is left.",
             enum=("done", "no_change", "partial"),
         ),
-        "summary": _text("What was changed and why, for a reviewer, in a few sentences of Markdown."),
-        "criteria": _list(criterion, "Every acceptance criterion of the ticket."),
+        "summary": _text("For a reviewer, in a few sentences."),
+        "criteria": _list(criterion, "Every acceptance criterion."),
     }
     example: dict[str, object] = {
         "outcome": "done",
@@ -285,8 +283,7 @@ def _finish(*, with_answers: bool) -> Tool:
         example["answers"] = [{"id": "c1", "verdict": "done", "text": "Renamed."}]
     return _tool(
         "finish",
-        "End the work. As done it is accepted only after the checks that were green at the start ran green on "
-        "the files as they are now.",
+        "End the work. `done` needs every check green that was green at the start.",
         _object(**parts),
         example,
     )

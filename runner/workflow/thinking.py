@@ -352,7 +352,7 @@ class _Thinker:
             "repository": materials.repository(),
             "checks": self._check_names(),
             "protected": ", ".join(self.policy.paths.protected)
-            or "workflow files, agent instructions and dot folders",
+            or "workflows, agent instructions, dot folders",
             "untrusted": self._untrusted(materials),
         }
         if self._is_revision:
