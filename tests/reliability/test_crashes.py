@@ -1,0 +1,72 @@
+"""Crashes at every write of every phase, alone and in pairs: the end is the one that an undisturbed run reaches.
+
+A run killed after the answer to one write leaves the state of a run killed before the next one, so pairs need
+only the latter and the last write's own.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.reliability.conftest import IS_FULL
+from tests.reliability.crashing import Case, crash, undisturbed
+from tests.reliability.scenes import PHASES
+from tests.reliability.tally import count
+from tests.reliability.wire import Crash
+
+# Phases that push cost most; the fast subset looks at a part of their writes.
+PUSHING = ("implement", "implement_stacked", "revise", "answered", "retry", "red", "direct")
+FAST_PAIRS = 3
+Plan = tuple[dict[int, Crash], ...]
+
+
+def singles(phase: str) -> Iterator[tuple[Plan, bool]]:
+    """Each write with each end; a killed process with and without the concluding stage."""
+    kinds = ((Crash.BEFORE, False), (Crash.LOST, False), (Crash.AFTER, False), (Crash.BEFORE, True))
+    for number in range(1, undisturbed(phase).effects + 1):
+        chosen = kinds if IS_FULL else (kinds[number % len(kinds)],)
+        if not IS_FULL and phase in PUSHING and number % 3:
+            continue
+        for kind, concludes in chosen:
+            yield ({number: kind},), concludes
+
+
+def pairs(phase: str) -> Iterator[Plan]:
+    """Two crashes in a row: every pair of kills, and lost answers by sample."""
+    numbers = range(1, undisturbed(phase).effects + 1)
+    choice = random.Random(f"pairs of {phase}")
+    every: list[Plan] = []
+    for first in numbers:
+        for second in numbers:
+            every.append(({first: Crash.BEFORE}, {second: Crash.BEFORE}))
+            if choice.random() < 0.2:
+                every.append(({first: Crash.LOST, second: Crash.BEFORE}, {second: Crash.BEFORE}))
+                every.append(({first: Crash.BEFORE}, {second: Crash.LOST}))
+    yield from every if IS_FULL else choice.sample(every, FAST_PAIRS)
+
+
+def _report(request: pytest.FixtureRequest, suite: str, cases: dict[str, Case]) -> None:
+    bad = {name: case.problems for name, case in cases.items() if case.problems}
+    violated = sum(any(one[0] in "Ab" and one[1:2].isdigit() for one in problems) for problems in bad.values())
+    count(request, suite, cases=len(cases), converged=len(cases) - len(bad), violated=violated)
+    assert not bad, "\n".join(f"{name}: {problems}" for name, problems in bad.items())
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_crash_at_any_write_is_recovered_from(phase: str, request: pytest.FixtureRequest) -> None:
+    """Killed before, answer lost, killed after: within two further runs the end is the undisturbed one."""
+    cases = {
+        f"{plan} concluded={concludes}": crash(phase, plan, concludes=concludes)
+        for plan, concludes in singles(phase)
+    }
+    _report(request, "one crash", cases)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_two_crashes_in_a_row_are_recovered_from(phase: str, request: pytest.FixtureRequest) -> None:
+    """A recovering run may be killed too: the run after it still brings the undisturbed end."""
+    cases = {str(plan): crash(phase, plan) for plan in pairs(phase)}
+    _report(request, "two crashes", cases)
