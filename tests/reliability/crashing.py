@@ -14,7 +14,7 @@ from tests.reliability.wire import Crash, Line
 
 MAX_FURTHER_RUNS = 2
 # A parked ticket is looked at again once its time has come.
-BETWEEN_RUNS = 400.0
+BETWEEN_RUNS = 4_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
