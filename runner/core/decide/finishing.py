@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from runner.core import phases
 from runner.core.decide.decision import Decision, Outcome
-from runner.core.decide.parts import FINAL, ending, labels_of_work, progress_end
+from runner.core.decide.parts import FINAL, OVER, ending, labels_of_work, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import ready_keys
 from runner.core.decide.view import Marked, View
@@ -21,7 +21,9 @@ def said_but_not_done(view: View) -> Decision | None:
     """Finish the hand-over after the comment that was its last word."""
     word = view.last_word
     is_claimed = view.has_label(phases.WORKING) or view.attempts > 0
-    if word is None or not is_claimed or is_touched_since(view, word):
+    # What ends without a claim, such as a missing base branch, is seen by its status and its assignee.
+    is_half_blocked = view.is_mine and view.state is State.BLOCKED
+    if word is None or not (is_claimed or is_half_blocked) or is_touched_since(view, word):
         return None
     match word.marker.kind:
         case Kind.QUESTIONS if not view.unread:
@@ -53,13 +55,21 @@ def _hand_over(view: View, word: Marked, role: str, state: State, outcome: Outco
         outcome=outcome,
         reason=f"the {word.marker.kind} comment stands; its hand-over is finished",
         phase=phase,
-        effects=_steps(view, word, role, state) if view.is_mine else (ending(view),),
+        effects=_steps(view, word, role, state) if _is_ours_to_move(view, word) else (ending(view),),
     )
+
+
+def _is_ours_to_move(view: View, word: Marked) -> bool:
+    """A ticket that was never ours, such as a reviewer's, is blocked too; one that was taken from us is not."""
+    is_failure = word.marker.kind is Kind.FAILURE
+    return view.is_mine or (is_failure and word.marker.code != "stopped")
 
 
 def _steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, ...]:
     is_final = word.marker.kind is Kind.FAILURE and word.marker.code == FINAL
     added = (view.policy.label(phases.FAILED),) if is_final else ()
+    if word.marker.code.endswith(OVER):
+        added = (view.policy.label(phases.OVER_BUDGET),)
     if word.marker.kind is Kind.PLAN:
         added = (view.policy.label(phases.PLANNED),)
     is_failure = word.marker.kind is Kind.FAILURE

@@ -14,6 +14,8 @@ from runner.core.phases import Phase, State
 
 # The code of a failure comment whose ticket carries `ai:failed`.
 FINAL = "final"
+# How the code of a failure comment ends whose ticket carries `ai:over-budget`.
+OVER = "+over"
 
 
 def nothing(row: str, reason: str, *, outcome: Outcome = Outcome.NOTHING, warning: str = "") -> Decision:
@@ -134,7 +136,7 @@ def failed(
     marker = replace(
         view.marker(Kind.FAILURE),
         phase=phase.value if phase is not None else "",
-        code=code or (FINAL if is_final else "failed"),
+        code=code or (FINAL if is_final else "failed" + (OVER if labels else "")),
         input_digest=view.input_digest,
         seen=Seen(),
     )

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.large_plans import fitted
-from runner.core.decide.parts import ending, failed, nothing, progress_end
+from runner.core.decide.parts import OVER, ending, failed, nothing, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import base_branch, ready_keys, starting_point
 from runner.core.decide.view import (
@@ -41,7 +41,7 @@ from runner.core.estimate import estimate
 from runner.core.feedback import Feedback
 from runner.core.handover import CheckRecord, Delivered, Result, Work
 from runner.core.markers import Kind, LedgerEntry, Marker, PullRequestRecord, merge_ledgers
-from runner.core.model import PullRequest, iso
+from runner.core.model import CommitInfo, PullRequest, iso
 from runner.core.phases import Phase, State
 from runner.core.plan import Plan, PointAnswer, compare
 from runner.core.pull_request_text import (
@@ -487,7 +487,7 @@ def _branch_moved(view: View, one: _Work) -> Decision:
 
 
 def _message(view: View, one: _Work) -> str:
-    outcome = one.is_short or "done"
+    outcome = _short_code(view, one) or "done"
     return commit_message(
         view.key,
         view.ticket.summary,
@@ -574,8 +574,12 @@ def _check_lines(result: Result) -> tuple[texts.CheckLine, ...]:
 
 
 def _hand_over(view: View, one: _Work, pull_request: PullRequest) -> Decision:
-    # The record says what was taken into account, so it follows the answers.
-    effects: list[Effect] = [*_answers(one, pull_request), *_renew(view, one, pull_request)]
+    edit, draft = _renew(view, one, pull_request)
+    # The record says what was taken into account, so it follows the answers; where nothing was pushed, which
+    # would be evidence for the next run, it follows the comment, too.
+    is_pushed = view.own_commit is not None and view.own_commit.trailers.get(RUN_TRAILER) == one.result.run
+    late = () if is_pushed else edit
+    effects: list[Effect] = [*_answers(one, pull_request), *(edit if is_pushed else ()), draft]
     if one.work.phase is Phase.IMPLEMENT:
         # Opening does this too; a run that died right after opening did not come to it.
         wanted = view.policy.pull_request
@@ -585,7 +589,7 @@ def _hand_over(view: View, one: _Work, pull_request: PullRequest) -> Decision:
         )
     effects.append(link(view, pull_request))
     if one.is_short:
-        return _hand_over_short(view, one, pull_request, effects)
+        return _hand_over_short(view, one, pull_request, effects, late)
     who = hand(view, "reviewer")
     news = _news(view, one.work)
     is_new = one.work.phase is Phase.IMPLEMENT
@@ -602,6 +606,7 @@ def _hand_over(view: View, one: _Work, pull_request: PullRequest) -> Decision:
     )
     effects += [
         PutComment(key=view.key, markdown=said, marker=_handover_marker(view, one)),
+        *late,
         *progress_end(view, "handed over for review", one.entry),
         MoveTo(key=view.key, state=State.IN_TESTING),
         ending(view, assignee=view.snapshot.me.id if news else who.assignee, state=State.IN_TESTING),
@@ -645,7 +650,7 @@ def _meanwhile(view: View) -> tuple[Dispatch, ...]:
     return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)
 
 
-def _renew(view: View, one: _Work, pull_request: PullRequest) -> tuple[Effect, ...]:
+def _renew(view: View, one: _Work, pull_request: PullRequest) -> tuple[tuple[Effect, ...], SetDraft]:
     """The pull request's body and readiness, if an earlier run opened it."""
     record = _record(view, one)
     known = view.record
@@ -655,7 +660,7 @@ def _renew(view: View, one: _Work, pull_request: PullRequest) -> tuple[Effect, .
     renewed = pull_request.body if is_same_run else _body(view, one, record, existing=pull_request.body)
     wants_draft = bool(one.is_short) or (pull_request.is_draft and view.policy.pull_request.draft)
     edit = () if is_same_run else (EditPullRequest(number=pull_request.number, body=renewed),)
-    return (*edit, SetDraft(number=pull_request.number, draft=wants_draft))
+    return edit, SetDraft(number=pull_request.number, draft=wants_draft)
 
 
 def _answers(one: _Work, pull_request: PullRequest) -> tuple[Effect, ...]:
@@ -685,8 +690,17 @@ def _answers(one: _Work, pull_request: PullRequest) -> tuple[Effect, ...]:
     )
 
 
+def _short_code(view: View, one: _Work) -> str:
+    """How unfinished work ended, for whoever finishes its hand-over."""
+    return one.is_short + (OVER if _labels_over(view, one.result) else "")
+
+
 def _hand_over_short(
-    view: View, one: _Work, pull_request: PullRequest | None, effects: list[Effect]
+    view: View,
+    one: _Work,
+    pull_request: PullRequest | None,
+    effects: list[Effect],
+    late: tuple[Effect, ...] = (),
 ) -> Decision:
     """Unfinished work: kept as a draft, said, Blocked; a ticket taken from us stays as the person left it."""
     why, remedy = ENDS_SHORT[one.is_short]
@@ -703,9 +717,10 @@ def _hand_over_short(
         reviewer="" if one.is_taken else who.mention,
         remedy=remedy,
     )
-    marker = replace(_handover_marker(view, one, code=one.is_short), kind=Kind.FAILURE)
+    marker = replace(_handover_marker(view, one, code=_short_code(view, one)), kind=Kind.FAILURE)
     effects += [
         PutComment(key=view.key, markdown=said, marker=marker),
+        *late,
         *progress_end(view, why.lower().rstrip("."), one.entry),
     ]
     if one.is_taken:
@@ -781,10 +796,9 @@ def from_evidence(view: View) -> Decision | None:
     if commit is None or commit.trailers.get(INPUT_TRAILER) != view.input_digest:
         return None
     run = commit.trailers.get(RUN_TRAILER, "")
-    is_ended = view.pull_request is not None and view.open_pull_request is None
-    if not run or run in view.consumed_runs or is_ended:
+    if not run or run in view.consumed_runs or _is_in_ended(view, commit):
         return None
-    short = commit.trailers.get(OUTCOME_TRAILER, "done")
+    short, _, over = commit.trailers.get(OUTCOME_TRAILER, "done").partition("+")
     answers = answers_in(commit)
     record = view.record
     phase = (
@@ -816,7 +830,8 @@ def from_evidence(view: View) -> Decision | None:
         run=run,
         input_digest=view.input_digest,
         start=commit.sha,
-        outcome="done",
+        outcome="budget" if short == "budget" else "done",
+        over="ticket" if over else "",
         summary=summary_in(commit),
         answers=answers,
         checks=checks,
@@ -824,6 +839,16 @@ def from_evidence(view: View) -> Decision | None:
     )
     is_short = short if short in ENDS_SHORT else ""
     return _publish(view, _Work(work=work, result=result, entry=None, is_short=is_short, is_taken=False))
+
+
+def _is_in_ended(view: View, commit: CommitInfo) -> bool:
+    """Whether a pull request that ended already offered this commit; one pushed after its end is new."""
+    pull_request, branch = view.pull_request, view.snapshot.branch
+    if pull_request is None or pull_request.state == "open" or branch is None:
+        return False
+    newest_first = [one.sha for one in branch.commits]
+    offered = pull_request.head_sha
+    return offered not in newest_first or newest_first.index(offered) <= newest_first.index(commit.sha)
 
 
 def _points_of(view: View, answers: Sequence[PointAnswer]) -> tuple[Feedback, ...]:
