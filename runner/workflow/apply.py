@@ -31,7 +31,7 @@ from runner.core.effects import (
     identity,
 )
 from runner.core.markers import Kind, from_line, is_marker_line, to_line
-from runner.core.model import Comment, PullRequest, Snapshot, Status, Ticket
+from runner.core.model import Comment, PullRequest, Snapshot, Status, Ticket, TicketType
 from runner.core.phases import State
 from runner.core.policy import Policy
 from runner.core.redact import Redactor
@@ -60,6 +60,7 @@ class Applier:
     pushes: int = 0
     dispatched: list[str] = field(default_factory=list)
     _editable: frozenset[str] | None = None
+    _kind: TicketType | None = None
 
     def apply(self, effects: Iterable[Effect]) -> None:
         """Apply in order; the first failure ends it, and the next run goes on from what is true by then."""
@@ -261,17 +262,8 @@ class Applier:
         if any(item_of(one.ticket, ours) == effect.item_id for one in self.snapshot.family):
             return
         parent = self.snapshot.ticket
-        kind = self.tickets.sub_task_type(parent.project_key, self.policy.jira.sub_task_type)
         defaults = self.policy.jira.field_defaults.create
-        given = ("labels", "assignee", "parent", "summary", "description", *defaults)
-        missing = self.tickets.missing_create_fields(parent.project_key, kind.id, given)
-        if missing:
-            raise ConfigError(
-                f"Sub-tasks of type “{kind.name}” cannot be created in project {parent.project_key}: "
-                f"the create screen needs or lacks {', '.join(missing)}.",
-                remedy="Add Labels and Assignee to that create screen, and give required fields a value under "
-                "`jira.field_defaults.create`.",
-            )
+        kind = self._creatable_type()
         new = NewSubTask(
             parent_key=parent.key,
             project_id=parent.project_id,
@@ -287,6 +279,25 @@ class Applier:
             lambda: self.tickets.create_sub_task(new),
             lambda: self._sub_task_exists(effect, ours),
         )
+
+    def _creatable_type(self) -> TicketType:
+        """The sub-task type, once its create screen was found to take what we give; asked once for all of a plan."""
+        if self._kind is not None:
+            return self._kind
+        project = self.snapshot.ticket.project_key
+        kind = self.tickets.sub_task_type(project, self.policy.jira.sub_task_type)
+        defaults = self.policy.jira.field_defaults.create
+        given = ("labels", "assignee", "parent", "summary", "description", *defaults)
+        missing = self.tickets.missing_create_fields(project, kind.id, given)
+        if missing:
+            raise ConfigError(
+                f"Sub-tasks of type “{kind.name}” cannot be created in project {project}: "
+                f"the create screen needs or lacks {', '.join(missing)}.",
+                remedy="Add Labels and Assignee to that create screen, and give required fields a value under "
+                "`jira.field_defaults.create`.",
+            )
+        self._kind = kind
+        return kind
 
     def _sub_task_exists(self, effect: CreateSubTask, ours: frozenset[str]) -> bool:
         keys = self.tickets.ticket(effect.parent_key).sub_task_keys
