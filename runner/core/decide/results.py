@@ -579,7 +579,8 @@ def _hand_over(view: View, one: _Work, pull_request: PullRequest) -> Decision:
     # would be evidence for the next run, it follows the comment, too.
     is_pushed = view.own_commit is not None and view.own_commit.trailers.get(RUN_TRAILER) == one.result.run
     late = () if is_pushed else edit
-    effects: list[Effect] = [*_answers(one, pull_request), *(edit if is_pushed else ()), draft]
+    answers = _answers(one, pull_request, is_pushed=is_pushed)
+    effects: list[Effect] = [*answers, *(edit if is_pushed else ()), draft]
     if one.work.phase is Phase.IMPLEMENT:
         # Opening does this too; a run that died right after opening did not come to it.
         wanted = view.policy.pull_request
@@ -663,7 +664,7 @@ def _renew(view: View, one: _Work, pull_request: PullRequest) -> tuple[tuple[Eff
     return edit, SetDraft(number=pull_request.number, draft=wants_draft)
 
 
-def _answers(one: _Work, pull_request: PullRequest) -> tuple[Effect, ...]:
+def _answers(one: _Work, pull_request: PullRequest, *, is_pushed: bool) -> tuple[Effect, ...]:
     """Each point answered where it was made: threads in their thread, the rest of the review in one comment."""
     given = {answer.id: answer for answer in one.result.answers}
     threads: list[Effect] = []
@@ -683,7 +684,9 @@ def _answers(one: _Work, pull_request: PullRequest) -> tuple[Effect, ...]:
             listed.append((texts.name_point(point), answer))
     if not listed:
         return tuple(threads)
-    token = f"answers-{one.result.run}-{one.work.input_digest}"
+    # A run that pushed is recognised by the next one; what was not pushed may be answered by another run.
+    by = one.result.run if is_pushed else one.work.start[:12]
+    token = f"answers-{by}-{one.work.input_digest}"
     return (
         *threads,
         CommentPullRequest(number=pull_request.number, token=token, body=texts.answer_list(listed)),

@@ -9,7 +9,7 @@ from runner.core import phases, texts
 from runner.core.decide import results
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import is_touched_since, left_over, said_but_not_done
-from runner.core.decide.parts import claim, count_attempt, ending, failed, note, nothing, progress_end
+from runner.core.decide.parts import claim, count_attempt, ending, failed, labels_of_work, note, nothing, progress_end
 from runner.core.decide.people import hand, may_approve
 from runner.core.decide.sequence import base_branch, busy_siblings, ready_keys, starting_point
 from runner.core.decide.view import Marked, View, family_of
@@ -45,7 +45,8 @@ def ignored(view: View) -> Decision | None:
 def halted(view: View) -> Decision | None:
     """A failed or over-budget ticket rests until a person retries it (row 9b)."""
     halting = [name for name in (phases.FAILED, phases.OVER_BUDGET) if view.has_label(name)]
-    if not halting or retry(view) is not None:
+    is_merged = view.last_word is not None and view.last_word.marker.kind is Kind.MERGED
+    if not halting or is_merged or retry(view) is not None:
         return None
     return nothing("9b", f"the label {view.policy.label(halting[0])} is set; a person must retry it")
 
@@ -65,9 +66,8 @@ def pull_request_ended(view: View) -> Decision | None:
     kind = Kind.MERGED if pull_request.is_merged else Kind.CLOSED
     told = [one for one in view.trail if one.marker.kind is kind and one.marker.number == pull_request.number]
     if told:
-        return (
-            _finish_merged(view) if pull_request.is_merged else _finish_closed(view, pull_request, told[-1])
-        )
+        finish = _finish_told_merge if pull_request.is_merged else _finish_closed
+        return finish(view, pull_request, told[-1])
     if pull_request.is_merged:
         return _stranded(view, pull_request) or _merged(view, pull_request)
     if view.state is State.DONE:
@@ -98,6 +98,23 @@ def _merged(view: View, pull_request: PullRequest) -> Decision:
     reason = f"pull request #{pull_request.number} was merged"
     return Decision(
         row="14", outcome=Outcome.DONE, reason=reason, phase=Phase.COMPLETE, effects=tuple(effects)
+    )
+
+
+def _finish_told_merge(view: View, _: PullRequest, told: Marked) -> Decision | None:
+    """The merge was said, but the run died before the ticket was Done, or before its labels were gone."""
+    if is_touched_since(view, told):
+        return None
+    if view.state is not State.DONE:
+        return _finish_merged(view, is_retried=told is view.last_word)
+    if not labels_of_work(view) and not view.has_label(phases.FAILED):
+        return None
+    return Decision(
+        row="14",
+        outcome=Outcome.DONE,
+        reason="the merge is recorded; only labels were left",
+        phase=Phase.COMPLETE,
+        effects=(ending(view, state=State.DONE, drop=(phases.FAILED,)), *_wake(view)),
     )
 
 
@@ -192,11 +209,12 @@ def _reopened(view: View, pull_request: PullRequest, target: str, said: str) -> 
 
 def _finish_closed(view: View, pull_request: PullRequest, told: Marked) -> Decision | None:
     """The veto was said, but the run died before the ticket was blocked; a move by a person since then counts more."""
-    is_veto = told.marker.code != "base-vanished" and view.state is not State.DONE
-    is_blocked = view.state is State.BLOCKED and not view.has_label(phases.WORKING) and not view.is_mine
-    if not is_veto or is_blocked or is_touched_since(view, told):
+    if view.state is State.DONE or is_touched_since(view, told):
         return None
-    return _closed(view, pull_request)
+    if told.marker.code == "base-vanished":
+        return _base_vanished(view, pull_request) if view.snapshot.branch is not None else None
+    is_blocked = view.state is State.BLOCKED and not view.has_label(phases.WORKING) and not view.is_mine
+    return None if is_blocked else _closed(view, pull_request)
 
 
 def _closed(view: View, pull_request: PullRequest) -> Decision:
@@ -312,6 +330,17 @@ def _finish_failed(view: View) -> Decision | None:
     labels = tuple(view.policy.label(name) for name in (phases.FAILED,) if view.has_label(name))
     revived = (EditTicket(key=view.key, remove=labels),) if labels else ()
     return replace(finished, effects=(*revived, *finished.effects))
+
+
+def listed(view: View) -> Decision | None:
+    """Row 3: the sub-tasks are listed, but the run died before the parent was In Progress and free of its claim."""
+    word = view.last_word
+    is_claimed = view.is_parent and view.has_label(phases.WORKING)
+    if not is_claimed or view.state not in (State.BLOCKED, State.IN_PROGRESS) or word is None:
+        return None
+    if word.marker.kind is not Kind.BREAKDOWN or is_touched_since(view, word):
+        return None
+    return _breakdown(view, "3")
 
 
 def approved(view: View) -> Decision | None:
@@ -756,6 +785,7 @@ ORDER: tuple[Rule, ...] = (
     said_but_not_done,
     answered,
     retry,
+    listed,
     approved,
     feedback,
     unfinished,
