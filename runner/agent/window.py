@@ -15,6 +15,7 @@ WINDOWS = {
     "gpt-": 922_000,
 }
 UNKNOWN_WINDOW = 128_000
+LEAST = 16_000
 
 
 def room_of(choice: ModelChoice) -> int:
@@ -26,4 +27,4 @@ def room_of(choice: ModelChoice) -> int:
     fits = window if choice.provider == "openai" else window - choice.max_output_tokens
     price = price_of(name)
     jumps = price.long_above if price is not None else None
-    return max(min(fits, jumps or fits), window // 4)
+    return max(min(fits, jumps or fits), LEAST)
