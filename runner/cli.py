@@ -385,7 +385,7 @@ class _Verb:
 
     def _sweep(self, event: Event) -> int:
         from runner import composition
-        from runner.workflow.stages import sweep_stage
+        from runner.workflow.sweep import sweep_stage
 
         run = composition.new_run_id(self.settings)
         stage = composition.open_desk(

@@ -17,6 +17,7 @@ from runner.core.model import (
     Branch,
     CommitInfo,
     PullRequest,
+    PullRequestGlance,
     Repository,
     Status,
     Ticket,
@@ -76,6 +77,10 @@ class Tickets(Protocol):
 
     def search(self, jql: str, *, limit: int) -> tuple[str, ...]:
         """Keys matching a query. Lags behind writes: for sweeping only, never to learn what exists."""
+        ...
+
+    def survey(self, jql: str, *, limit: int) -> tuple[Ticket, ...]:
+        """Tickets matching a query, without comments and history, as search knows them: it lags. For sweeping only."""
         ...
 
     def sub_task_type(self, project_key: str, wanted: str | None) -> TicketType:
@@ -180,6 +185,10 @@ class Forge(Protocol):
 
     def pull_requests_onto(self, base: str) -> tuple[PullRequest, ...]:
         """Open pull requests that target this branch."""
+        ...
+
+    def recent_pull_requests(self) -> tuple[PullRequestGlance, ...]:
+        """The pull requests from branches of this repository that changed last, at most a page, in one request."""
         ...
 
     def create_pull_request(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:

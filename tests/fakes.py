@@ -23,6 +23,7 @@ from runner.core.model import (
     Comment,
     CommitInfo,
     PullRequest,
+    PullRequestGlance,
     Repository,
     ReviewComment,
     Snapshot,
@@ -142,6 +143,10 @@ class FakeTickets:
     def search(self, jql: str, *, limit: int) -> tuple[str, ...]:
         """Every key; queries are the adapter's business."""
         return tuple(self.by_key)[:limit]
+
+    def survey(self, jql: str, *, limit: int) -> tuple[Ticket, ...]:
+        """Every ticket; queries are the adapter's business."""
+        return self.tickets(tuple(self.by_key)[:limit])
 
     def sub_task_type(self, project_key: str, wanted: str | None) -> TicketType:
         """The project's only sub-task type."""
@@ -284,6 +289,7 @@ class FakeTickets:
             field="assignee",
             old=old.assignee.name if old.assignee else "",
             new=account_id or "",
+            old_id=old.assignee.id if old.assignee else "",
             new_id=account_id or "",
         )
         assignee = Account(id=account_id) if account_id else None
@@ -406,6 +412,10 @@ class FakeForge:
         # Checks belong to a commit: a new head has none yet.
         checks = one.checks if head == one.head_sha else ()
         return replace(one, head_sha=head, checks=checks, base_exists=one.base in self.heads)
+
+    def recent_pull_requests(self) -> tuple[PullRequestGlance, ...]:
+        """None; sweeps are tested with the adapters."""
+        return ()
 
     def create_pull_request(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
         """Open one, or return the open one."""
@@ -752,7 +762,8 @@ def _kind_of(comment: Comment) -> str:
     if not is_marker_line(comment.last_line):
         return "foreign"
     mark = from_line(comment.last_line)
-    return f"{mark.kind}:{mark.number or mark.code}"
+    code = mark.code if mark.kind == "note" else mark.code.partition(":")[0]
+    return f"{mark.kind}:{mark.number or code}"
 
 
 # --- models -----------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from runner.core.budget import TOKENS_PER_UNPRICED_USD
 from runner.core.decide.decision import Outcome
 from runner.core.policy import CheckCommand, Policy, PriceRow, SetupCommand, parse_policy
 from runner.sandbox.automation import PLACEHOLDERS
-from runner.workflow.stages import sweep_stage
+from runner.workflow.sweep import sweep_stage
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [

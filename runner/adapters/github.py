@@ -29,6 +29,7 @@ from runner.core.model import (
     CheckResult,
     CommitInfo,
     PullRequest,
+    PullRequestGlance,
     Repository,
     Review,
     ReviewComment,
@@ -203,6 +204,24 @@ class GitHubForge:
         """Open pull requests from branches of this repository that target this branch, oldest first."""
         params = {"base": base, "state": "open", "sort": "created", "direction": "asc"}
         return tuple(each for each in self._pull_requests(params) if each.base == base)
+
+    def recent_pull_requests(self) -> tuple[PullRequestGlance, ...]:
+        """The pull requests from branches of this repository that changed last, at most a page, in one request."""
+        params = {"state": "all", "sort": "updated", "direction": "desc", "per_page": str(PAGE_SIZE)}
+        items = self._get("/pulls", **params).sequence()
+        with _shape():
+            return tuple(
+                PullRequestGlance(
+                    number=item["number"],
+                    head=item["head"]["ref"],
+                    base=item["base"]["ref"],
+                    is_open=item["state"] == "open",
+                    is_merged=item["merged_at"] is not None,
+                    updated=_time(item["updated_at"]),
+                )
+                for item in items
+                if self._is_from_here(item)
+            )
 
     def create_pull_request(self, *, head: str, base: str, title: str, body: str, draft: bool) -> PullRequest:
         """Open a pull request, or return the open one between these branches.

@@ -146,22 +146,36 @@ class JiraTickets:
 
     def search(self, jql: str, *, limit: int) -> tuple[str, ...]:
         """Keys matching a query, at most ``limit``. Lags behind writes."""
-        keys: list[str] = []
+        issues = self._found(jql, ("summary",), limit=limit)
+        with reading("search result"):
+            return tuple(str(issue["key"]) for issue in issues)
+
+    def survey(self, jql: str, *, limit: int) -> tuple[Ticket, ...]:
+        """Tickets matching a query, at most ``limit``, without comments and history. Lags behind writes."""
+        issues = self._found(jql, (*_FIELDS, *self._text_fields), limit=limit)
+        with reading("search result"):
+            return tuple(
+                jira_records.ticket(issue, text_fields=self._text_fields, is_detailed=False)
+                for issue in issues
+            )
+
+    def _found(self, jql: str, fields: Sequence[str], *, limit: int) -> list[dict[str, Any]]:
+        issues: list[dict[str, Any]] = []
         token: str | None = None
         for _ in range(MAX_PAGES):
             body: dict[str, Any] = {
                 "jql": jql,
-                "fields": ["summary"],
-                "maxResults": min(limit - len(keys), PAGE_SIZE),
+                "fields": list(fields),
+                "maxResults": min(limit - len(issues), PAGE_SIZE),
             }
             if token is not None:
                 body["nextPageToken"] = token
             data = self.http.request("POST", f"{API}/search/jql", json=body, kind="read").mapping()
             with reading("search result"):
-                keys += [str(issue["key"]) for issue in data["issues"]]
+                issues += data["issues"]
             token = data.get("nextPageToken")
-            if len(keys) >= limit or token is None or data.get("isLast") is True:
-                return tuple(keys[:limit])
+            if len(issues) >= limit or token is None or data.get("isLast") is True:
+                return issues[:limit]
         raise _endless("search result")
 
     def sub_task_type(self, project_key: str, wanted: str | None) -> TicketType:

@@ -241,6 +241,18 @@ class PullRequest:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PullRequestGlance:
+    """What a list of pull requests shows without further requests; whose it is takes more than that."""
+
+    number: int
+    head: str
+    base: str
+    is_open: bool
+    is_merged: bool
+    updated: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommitInfo:
     """A commit's message and who wrote it; ``trailers`` are the last paragraph's ``Key: value`` lines."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from email.utils import format_datetime
 from datetime import timedelta
+from email.utils import format_datetime
 from typing import Literal
 
 import requests
@@ -72,7 +72,9 @@ FAULTS = (
     Fault(name="429 with a date", make=_in_a_moment),
     Fault(name="429 bare", make=_answer(429)),
     Fault(name="429 for an hour", make=_answer(429, Retry_After="3600")),
-    Fault(name="403 secondary limit", make=_answer(403, {"message": "You have exceeded a secondary rate limit"})),
+    Fault(
+        name="403 secondary limit", make=_answer(403, {"message": "You have exceeded a secondary rate limit"})
+    ),
     Fault(name="403 limit used up", make=_exhausted),
     Fault(name="500", make=_answer(500), is_unclear=True),
     Fault(name="502 as a page", make=_page(502), is_unclear=True),
@@ -80,7 +82,9 @@ FAULTS = (
     Fault(name="504", make=_answer(504), is_unclear=True),
     Fault(name="no connection in time", make=_raise(requests.exceptions.ConnectTimeout)),
     Fault(name="no answer, not applied", make=_raise(requests.exceptions.ReadTimeout), is_unclear=True),
-    Fault(name="no answer, applied", make=_raise(requests.exceptions.ReadTimeout), when="after", is_unclear=True),
+    Fault(
+        name="no answer, applied", make=_raise(requests.exceptions.ReadTimeout), when="after", is_unclear=True
+    ),
     Fault(name="reset, not applied", make=_raise(_reset), is_unclear=True),
     Fault(name="reset, applied", make=_raise(_reset), when="after", is_unclear=True),
     Fault(name="500, applied", make=_answer(500), when="after", is_unclear=True),

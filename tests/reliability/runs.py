@@ -23,6 +23,7 @@ from runner.core.work import FileChange
 from runner.errors import Ambiguous, RunnerError
 from runner.workflow.conclude import conclude_stage
 from runner.workflow.stages import Desk, gather_stage, publish_stage, tell
+from runner.workflow.sweep import sweep_stage
 from tests.reliability.arena import (
     BOT_EMAIL,
     BOT_TOKEN,
@@ -288,6 +289,17 @@ class Runs:
             )
         finally:
             _close(clients)
+
+    def sweep(self, *, line: Line | None = None) -> Ran:
+        """One sweep. What it wakes is in ``dispatched``; the woken runs are not started here."""
+        ran = Ran(key="", line=line or Line())
+        desk, clients = self.desk("", ran.line, Quiet(), f"{next(_numbers)}.1", publishes=False)
+        try:
+            ran.end = sweep_stage(desk)
+            ran.dispatched = tuple(desk.dispatched)
+        finally:
+            _close(clients)
+        return ran
 
     def follow(self, key: str, *, limit: int = 40) -> None:
         """Run a ticket and every ticket that it wakes, until nothing more is woken."""

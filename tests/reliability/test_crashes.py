@@ -50,7 +50,9 @@ def pairs(phase: str) -> Iterator[Plan]:
 
 def _report(request: pytest.FixtureRequest, suite: str, cases: dict[str, Case]) -> None:
     bad = {name: case.problems for name, case in cases.items() if case.problems}
-    violated = sum(any(one[0] in "Ab" and one[1:2].isdigit() for one in problems) for problems in bad.values())
+    violated = sum(
+        any(one[0] in "Ab" and one[1:2].isdigit() for one in problems) for problems in bad.values()
+    )
     count(request, suite, cases=len(cases), converged=len(cases) - len(bad), violated=violated)
     assert not bad, "\n".join(f"{name}: {problems}" for name, problems in bad.items())
 

@@ -17,7 +17,17 @@ from tests.reliability.tally import count
 from tests.reliability.wire import GIT
 
 # Together these send every kind of request that the product knows.
-SENDERS = ("plan", "plan_revision", "breakdown", "implement", "revise", "merge", "closed", "restack", "completion")
+SENDERS = (
+    "plan",
+    "plan_revision",
+    "breakdown",
+    "implement",
+    "revise",
+    "merge",
+    "closed",
+    "restack",
+    "completion",
+)
 RANDOM_PHASES = ("plan", "breakdown", "implement", "revise", "restack")
 FAST_KINDS = 2
 MAX_WAIT = 300.0
@@ -64,7 +74,11 @@ def meet(fault: Fault, kind: str) -> Case:
 def _is_told(ran: Ran) -> list[str]:
     """A hard fault ends the run in words and with its class's exit code, or it did not matter."""
     if ran.end is None:
-        return [] if ran.error is not None and ran.error.exit_code in (2, 3, 4) else [f"ended silently: {ran.error}"]
+        return (
+            []
+            if ran.error is not None and ran.error.exit_code in (2, 3, 4)
+            else [f"ended silently: {ran.error}"]
+        )
     if ran.error is not None and ran.end.outcome not in ("failed", "waiting", "nothing"):
         return [f"{ran.error.summary} ended as {ran.end.outcome}"]
     return []
