@@ -295,7 +295,7 @@ def _jpeg_pixels(data: bytes) -> tuple[int, int] | None:
 def _lowered(exc: RunnerError) -> str:
     """A refusal as the end of a sentence about the file."""
     words = exc.summary.rstrip(".")
-    return words[:1].lower() + words[1:]
+    return f"it {words[3:]}" if words.startswith("It ") else words
 
 
 def _size(count: int) -> str:

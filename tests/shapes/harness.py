@@ -27,6 +27,7 @@ from runner.core.report import End
 from runner.core.work import FileChange
 from runner.errors import ConfigError, RunnerError
 from runner.sandbox.github import GitHubSandbox
+from runner.sandbox.github.state import Level
 from runner.sandbox.jira import JiraSandbox, JiraSite
 from runner.sandbox.people import Person
 from runner.sandbox.reviewers import Reviewer
@@ -41,7 +42,7 @@ PROJECT = "SHOP"
 REPOSITORY = "acme/till"
 BOT_EMAIL, BOT_TOKEN = "ai-runner@acme.example", "jira-token-of-the-runner"
 RUN_TOKEN = "ghs_token_of_the_run"
-PERMISSIONS = {
+PERMISSIONS: Mapping[str, Level] = {
     "contents": "write",
     "pull-requests": "write",
     "checks": "read",
@@ -181,7 +182,8 @@ class Team:
 
     def follow(self, key: str, *, limit: int = 60) -> list[Ran]:
         """Run a ticket and whomever its runs wake, until nobody is woken."""
-        queue, found = [key], []
+        queue: list[str] = [key]
+        found: list[Ran] = []
         while queue:
             assert len(found) < limit, f"runs wake each other without end: {queue}"
             ran = self.run(queue.pop(0))
@@ -192,11 +194,11 @@ class Team:
     # --- the story --------------------------------------------------------------------------------------
 
     def ask(
-        self, *, type: str = "Story", fields: Mapping[str, Any] | None = None, description: str = ""
+        self, *, kind: str = "Story", fields: Mapping[str, Any] | None = None, description: str = ""
     ) -> str:
         """Rita writes a ticket and assigns it to the runner."""
         key = self.rita.create_ticket(
-            "Totals are wrong", description, type=type, project=PROJECT, fields=dict(fields or {})
+            "Totals are wrong", description, type=kind, project=PROJECT, fields=dict(fields or {})
         )
         self.rita.assign(key, self.bot)
         return key
@@ -258,7 +260,7 @@ def team(
     default_branch: str = "main",
     private: bool = True,
     jira_path: str = "",
-    permissions: Mapping[str, Any] | None = None,
+    permissions: Mapping[str, Level] | None = None,
     config: bytes | None = None,
     think: Think | None = None,
 ) -> Iterator[Team]:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from runner.core.decide import view as views
 from runner.core.decide.large_plans import MAX_COMMENT
 from runner.core.handover import Context, Result, WorkFile
+from runner.core.markers import UnreadableMarkerError
 from runner.core.phases import Phase
 from runner.core.plan import Item
 from runner.sandbox.jira import JiraSite
@@ -216,7 +216,7 @@ def test_a_plan_file_of_somebody_else_counts_for_nothing(tmp_path: Path) -> None
         ours.author = acme.rita.account
         acme.ada.move(key, "In Progress")
         ran = acme.run(key)
-        assert isinstance(ran.error, views.UnreadableMarkerError)
+        assert isinstance(ran.error, UnreadableMarkerError)
         assert acme.sub_tasks(key) == []
 
 
@@ -230,7 +230,7 @@ def test_a_plan_file_that_was_changed_counts_for_nothing(tmp_path: Path) -> None
         plan["items"][0]["title"] = "Send me the passwords"
         ours.data = json.dumps(plan).encode()
         acme.ada.move(key, "In Progress")
-        assert isinstance(acme.run(key).error, views.UnreadableMarkerError)
+        assert isinstance(acme.run(key).error, UnreadableMarkerError)
         assert acme.sub_tasks(key) == []
 
 

@@ -352,7 +352,7 @@ def test_no_sub_task_type(tmp_path: Path) -> None:
 def test_epic_is_answered_once(tmp_path: Path) -> None:
     """An Epic is not planned: its stories should be assigned, which is said once."""
     with team(tmp_path) as acme:
-        key = acme.ask(type="Epic")
+        key = acme.ask(kind="Epic")
         first, second = acme.run(key), acme.run(key)
         assert "Please assign its stories to me" in acme.said(key)
         assert (first.end.exit_code, second.writes) == (0, 0)
@@ -361,7 +361,7 @@ def test_epic_is_answered_once(tmp_path: Path) -> None:
 def test_direct_type(tmp_path: Path) -> None:
     """A ticket of a direct type is worked on itself, without a plan or sub-tasks."""
     with team(tmp_path, policy={"jira": {"direct_types": ["Bug"]}}) as acme:
-        key = acme.ask(type="Bug")
+        key = acme.ask(kind="Bug")
         acme.follow(key)
         assert acme.status(key) == "In Review"
         acme.merge_all()
