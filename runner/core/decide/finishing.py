@@ -60,9 +60,11 @@ def _hand_over(view: View, word: Marked, role: str, state: State, outcome: Outco
 
 
 def _is_ours_to_move(view: View, word: Marked) -> bool:
-    """A ticket that was never ours, such as a reviewer's, is blocked too; one that was taken from us is not."""
-    is_failure = word.marker.kind is Kind.FAILURE
-    return view.is_mine or (is_failure and word.marker.code != "stopped")
+    """A ticket that its reviewer held all the time is moved on, too; one that was taken from us is not."""
+    if view.is_mine or (word.marker.kind is Kind.FAILURE and word.marker.code != "stopped"):
+        return True
+    assignments = [one for one in view.ticket.history if one.field == "assignee"]
+    return bool(assignments) and assignments[-1].old_id != view.snapshot.me.id
 
 
 def _steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, ...]:
