@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from runner.core.decide.decision import Decision
+from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.parts import nothing
 from runner.core.decide.results import settle
 from runner.core.decide.rules import first_match
 from runner.core.decide.view import View
 from runner.core.handover import Delivered
-from runner.core.model import Snapshot
+from runner.core.markers import LedgerEntry
+from runner.core.model import Snapshot, iso
 from runner.core.phases import Phase
 from runner.core.policy import Policy
+
+# Nobody gives feedback faster than this; what asks more often runs in a circle.
+MAX_RUNS_PER_HOUR = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +60,16 @@ def decide(
     if result is not None:
         return settle(view, result)
     decision = first_match(view)
+    if decision.work is not None and len(_recent_runs(view)) >= MAX_RUNS_PER_HOUR:
+        reason = f"{MAX_RUNS_PER_HOUR} runs asked a model for this ticket within an hour; the sweep goes on later"
+        return nothing(decision.row, reason, outcome=Outcome.WAITING, warning=reason)
     if info.only is not None and decision.phase not in (None, info.only):
         wanted = f"the ticket is due for {decision.phase}, but this run was narrowed to {info.only}"
         return replace(nothing(decision.row, wanted), warning=wanted)
     return decision
+
+
+def _recent_runs(view: View) -> list[LedgerEntry]:
+    """Runs of the last hour that asked a model, by the ticket's own records."""
+    since = iso(datetime.fromisoformat(view.now) - timedelta(hours=1)) if view.now else ""
+    return [entry for entry in view.ledger if entry.at and entry.at > since]
