@@ -169,9 +169,10 @@ def from_line(line: str) -> Marker:
         zlib.error,
         ValueError,
         TypeError,
-        KeyError,
+        LookupError,
         AttributeError,
         ArithmeticError,
+        RecursionError,
     ) as exc:
         raise _unreadable("it is damaged") from exc
     if (marker.kind, marker.key, marker.repository) != (found[2], found[3], found[4]):
@@ -205,7 +206,7 @@ def from_hidden(body: str) -> PullRequestRecord | None:
             seen=_seen_from(data.get("seen", {})),
             ledger=_ledger_from(data.get("ledger", [])),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, ArithmeticError):
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
         return None
 
 
@@ -214,9 +215,7 @@ def without_hidden(body: str) -> str:
     return _HIDDEN.sub("", body).strip()
 
 
-def merge_ledgers(
-    *ledgers: Iterable[LedgerEntry], keep: int | None = KEEP_RUNS
-) -> tuple[LedgerEntry, ...]:
+def merge_ledgers(*ledgers: Iterable[LedgerEntry], keep: int | None = KEEP_RUNS) -> tuple[LedgerEntry, ...]:
     """Every run once, in the order first met; the newest ``keep`` stay, ``None`` for all."""
     runs: dict[tuple[str, str], LedgerEntry] = {}
     for ledger in ledgers:
