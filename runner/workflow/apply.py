@@ -148,14 +148,17 @@ class Applier:
             self._write(
                 f"labels +{list(add)} -{list(remove)}, assignee {in_one}",
                 lambda: self.tickets.edit(ticket.key, add_labels=add, remove_labels=remove, assignee=in_one),
-                lambda: self._labels_are(add, remove),
+                lambda: self._stands(add, remove, in_one),
             )
         if apart:
             self._write(f"assignee {assignee}", lambda: self.tickets.assign(ticket.key, assignee))
 
-    def _labels_are(self, add: tuple[str, ...], remove: tuple[str, ...]) -> bool:
-        labels = self.tickets.ticket(self.snapshot.ticket.key).labels
-        return labels.issuperset(add) and not labels & set(remove)
+    def _stands(self, add: tuple[str, ...], remove: tuple[str, ...], assignee: str | None) -> bool:
+        """Whether the ticket has these labels and this assignee by now."""
+        now = self.tickets.ticket(self.snapshot.ticket.key)
+        held_by = now.assignee.id if now.assignee is not None else None
+        is_held = assignee in ("keep", held_by)
+        return now.labels.issuperset(add) and not now.labels & set(remove) and is_held
 
     def _editable_fields(self) -> frozenset[str]:
         if self._editable is None:
