@@ -157,6 +157,9 @@ class GitHubForge:
             if "no commit found" in exc.detail.lower():
                 raise NotFound(f"There is no branch or commit `{ref}`.", detail=exc.detail) from exc
             return None
+        if answer.headers.get("Content-Type", "").startswith("text/html"):
+            # GitHub sends the bytes of any file under its own media type; a page is some proxy's log-in.
+            raise misshapen("a web page instead of a file", is_write=False)
         # Folders and submodules are described in JSON whatever was asked for; a file comes raw.
         is_described = answer.headers.get("Content-Type", "").partition(";")[0].strip() == "application/json"
         return None if is_described else answer.body

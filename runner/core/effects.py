@@ -179,10 +179,14 @@ class SetDraft:
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateBranch:
-    """The pull request's base is merged into its head, if the head is still ``expected_head``."""
+    """The pull request's base is merged into its head, if the head is still ``expected_head``.
+
+    ``told`` is said on the ticket when the two conflict, which only a person can settle; without it that fails the run.
+    """
 
     number: int
     expected_head: str
+    told: PutComment | None = None
 
     @property
     def natural_key(self) -> tuple[str, ...]:

@@ -300,6 +300,7 @@ class Snapshot:
     ``pull_requests`` are those of this ticket's branch, oldest first, the newest detailed.
     ``branch`` is this ticket's own branch; ``base_branch`` the branch it starts from.
     ``heads`` gives the head commit of each branch that work could start from or target.
+    ``is_behind``: the open pull request targets another branch of ours that has commits which its own branch lacks.
     ``family_ledgers`` are the ledgers of the sub-tasks, read when a parent may be complete.
     ``attachment_texts`` holds the plan file that a marker names; ``skipped_attachments`` what the model's run
     could not read, and why.
@@ -315,6 +316,7 @@ class Snapshot:
     branch: Branch | None = None
     heads: Mapping[str, str] = field(default_factory=dict)
     dependents: tuple[PullRequest, ...] = ()
+    is_behind: bool = False
     restricted_comments: int = 0
     attachment_texts: Mapping[str, str] = field(default_factory=dict)
     skipped_attachments: Mapping[str, str] = field(default_factory=dict)

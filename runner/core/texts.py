@@ -392,6 +392,15 @@ def base_vanished(number: int, url: str, base: str, new_base: str) -> str:
     )
 
 
+def conflict(number: int, url: str, base: str, *, reviewer: str) -> str:
+    """The base could not be merged into the pull request's branch."""
+    whom = f"{mention(reviewer)}: " if reviewer else ""
+    return (
+        f"{whom}{code(base)} could not be merged into [pull request #{number}]({url}), because the two conflict. "
+        "What was done so far stands.\n\nResolve the conflict on the branch; I build on what you push there."
+    )
+
+
 def rejected_predecessor(key: str, *, reviewer: str) -> str:
     """A sub-task this one builds on was rejected."""
     whom = f"{mention(reviewer)}: " if reviewer else ""

@@ -35,7 +35,7 @@ from runner.core.model import Comment, PullRequest, Snapshot, Status, Ticket, Ti
 from runner.core.phases import State
 from runner.core.policy import Policy
 from runner.core.redact import Redactor
-from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound
+from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound, Unavailable
 from runner.ports import CommentBody, Forge, NewSubTask, Publisher, Tickets, Transition
 
 READ_BACK_WAITS = (1.0, 3.0, 7.0)
@@ -433,11 +433,14 @@ class Applier:
         except Conflict as exc:
             if "no new commits" in exc.detail.casefold() or "no new commits" in exc.summary.casefold():
                 return
-            raise GaveUp(
-                f"The base of pull request #{effect.number} could not be merged into its branch.",
-                remedy="Resolve the conflict on the branch, then assign the ticket to me.",
-                detail=exc.detail or exc.summary,
-            ) from exc
+            self.log(exc.detail or exc.summary)
+            if effect.told is None:
+                raise GaveUp(
+                    f"The base of pull request #{effect.number} could not be merged into its branch.",
+                    remedy="Resolve the conflict on the branch, then assign the ticket to me.",
+                    detail=exc.detail or exc.summary,
+                ) from exc
+            self._put_comment(effect.told)
 
     def _answer_thread(self, effect: AnswerThread) -> None:
         pull_request = self._known(effect.number)
@@ -480,7 +483,8 @@ class Applier:
             self._github.dispatch(
                 {"issue_key": effect.key, "phase": effect.phase, "event_id": f"runner-{effect.key}"}
             )
-        except Ambiguous:
+        except Unavailable:
+            # It follows the commit point: the ticket itself is done, so it is not parked for this.
             self.log(f"the dispatch of {effect.key} may be lost; the sweep repeats it")
         self.dispatched.append(effect.key)
 

@@ -140,9 +140,17 @@ def _with_work(snapshot: Snapshot, sources: Sources) -> Snapshot:
     heads.look_up([*wanted, newest.base if newest is not None else ""])
     base = target if target in heads.known else base_branch(view)
     branch = forge.branch(name, base=base) if base in heads.known else None
-    is_closed = newest is not None and newest.state == "closed"
-    dependents = forge.pull_requests_onto(name) if is_closed else ()
-    return replace(snapshot, branch=branch, heads=dict(heads.known), dependents=dependents)
+    dependents = forge.pull_requests_onto(name) if newest is not None else ()
+    below = newest.base if newest is not None and newest.state == "open" and record is not None else ""
+    is_stacked = branch is not None and below in heads.known and phases.key_of_branch(below) is not None
+    lacking = forge.branch(below, base=name) if is_stacked else None
+    return replace(
+        snapshot,
+        branch=branch,
+        heads=dict(heads.known),
+        dependents=dependents,
+        is_behind=lacking is not None and bool(lacking.commits),
+    )
 
 
 def _with_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from runner.core import phases
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.parts import nothing
 from runner.core.decide.results import settle
 from runner.core.decide.rules import first_match
 from runner.core.decide.view import View
+from runner.core.effects import EditTicket
 from runner.core.handover import Delivered
 from runner.core.markers import LedgerEntry
 from runner.core.model import Snapshot, iso
@@ -18,6 +20,8 @@ from runner.core.policy import Policy
 
 # Nobody gives feedback faster than this; what asks more often runs in a circle.
 MAX_RUNS_PER_HOUR = 6
+# Rows under which a ticket is left exactly as it is.
+RESTS = frozenset({"10", "13", "9b", "15"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +63,26 @@ def decide(
     )
     if result is not None:
         return settle(view, result)
-    decision = first_match(view)
+    decision = _unparked(first_match(view), view)
     if decision.work is not None and len(_recent_runs(view)) >= MAX_RUNS_PER_HOUR:
-        reason = f"{MAX_RUNS_PER_HOUR} runs asked a model for this ticket within an hour; the sweep goes on later"
+        reason = (
+            f"{MAX_RUNS_PER_HOUR} runs asked a model for this ticket within an hour; the sweep goes on later"
+        )
         return nothing(decision.row, reason, outcome=Outcome.WAITING, warning=reason)
     if info.only is not None and decision.phase not in (None, info.only):
         wanted = f"the ticket is due for {decision.phase}, but this run was narrowed to {info.only}"
         return replace(nothing(decision.row, wanted), warning=wanted)
     return decision
+
+
+def _unparked(decision: Decision, view: View) -> Decision:
+    """A ticket whose waiting is over and for which no model is needed does not stay parked."""
+    is_left = not view.has_label(phases.WAITING) or decision.row in RESTS
+    edits = any(isinstance(effect, EditTicket) for effect in decision.effects)
+    if is_left or edits or decision.work is not None:
+        return decision
+    free = EditTicket(key=view.key, remove=(view.policy.label(phases.WAITING),))
+    return replace(decision, effects=(free, *decision.effects))
 
 
 def _recent_runs(view: View) -> list[LedgerEntry]:

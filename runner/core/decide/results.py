@@ -635,8 +635,10 @@ def _handover_marker(view: View, one: _Work, *, code: str = "") -> Marker:
 
 
 def _next(view: View, news: Sequence[Feedback]) -> tuple[Dispatch, ...]:
-    """Who may start now: this ticket again if there is news, and siblings that waited for it."""
-    again = (Dispatch(key=view.key),) if news else ()
+    """Who has something to do now: this ticket again if there is news, what is stacked on it, who waited for it."""
+    stacked = [phases.key_of_branch(one.head) for one in view.snapshot.dependents if one.state == "open"]
+    onto = tuple(Dispatch(key=key) for key in stacked if key and key != view.key)
+    again = (*((Dispatch(key=view.key),) if news else ()), *onto)
     if view.item_id is None or view.plan is None:
         return again
     ready = ready_keys(view, view.plan, finished=frozenset({view.key}))

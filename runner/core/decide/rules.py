@@ -9,7 +9,16 @@ from runner.core import phases, texts
 from runner.core.decide import results
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import is_touched_since, left_over, said_but_not_done
-from runner.core.decide.parts import claim, count_attempt, ending, failed, labels_of_work, note, nothing, progress_end
+from runner.core.decide.parts import (
+    claim,
+    count_attempt,
+    ending,
+    failed,
+    labels_of_work,
+    note,
+    nothing,
+    progress_end,
+)
 from runner.core.decide.people import hand, may_approve
 from runner.core.decide.sequence import base_branch, busy_siblings, ready_keys, starting_point
 from runner.core.decide.view import Marked, View, family_of
@@ -239,16 +248,44 @@ def restack(view: View) -> Decision | None:
         return None
     target = _surviving_base(view, record.stacked_on)
     if target == record.stacked_on:
-        return None
+        return _follow(view, pull_request)
     renewed = replace(record, base=target, stacked_on=target if phases.key_of_branch(target) else "")
     effects = (
         EditPullRequest(number=pull_request.number, base=target),
-        UpdateBranch(number=pull_request.number, expected_head=pull_request.head_sha),
+        _update(view, pull_request, target),
         EditPullRequest(number=pull_request.number, body=results.restacked_body(pull_request.body, renewed)),
     )
     reason = f"{record.stacked_on} was merged; the pull request now targets {target}"
     return Decision(
         row="sequence", outcome=Outcome.DONE, reason=reason, phase=Phase.REVISE, effects=effects, again=True
+    )
+
+
+def _follow(view: View, pull_request: PullRequest) -> Decision | None:
+    """The branch below has new commits: they are merged in, never by force over anybody's commit."""
+    update = _update(view, pull_request, pull_request.base)
+    is_told = update.told is not None and view.has_note(update.told.marker.code)
+    if not view.snapshot.is_behind or is_told:
+        return None
+    return Decision(
+        row="sequence",
+        outcome=Outcome.DONE,
+        reason=f"{pull_request.base} has new commits; they are merged into {pull_request.head}",
+        phase=Phase.REVISE,
+        effects=(update, Dispatch(key=view.key)),
+    )
+
+
+def _update(view: View, pull_request: PullRequest, base: str) -> UpdateBranch:
+    """Bring the branch up to date; a conflict is said once for these two heads."""
+    heads = f"{pull_request.head_sha[:12]}:{view.snapshot.heads.get(base, '')[:12]}"
+    text = texts.conflict(
+        pull_request.number, pull_request.url, base, reviewer=hand(view, "reviewer").mention
+    )
+    return UpdateBranch(
+        number=pull_request.number,
+        expected_head=pull_request.head_sha,
+        told=note(view, f"conflict:{heads}", text),
     )
 
 

@@ -170,7 +170,9 @@ class View:
         """Runs whose end is already recorded on the ticket; one that failed on its way there has not ended."""
         ends = (Kind.HANDOVER, Kind.FAILURE, Kind.QUESTIONS)
         told = [one.marker for one in self.trail if one.marker.kind in ends and not is_attempt(one.marker)]
-        return frozenset(marker.run for marker in told if marker.code.partition("+")[0] not in ("final", "failed"))
+        return frozenset(
+            marker.run for marker in told if marker.code.partition("+")[0] not in ("final", "failed")
+        )
 
     # --- the plan ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,219 @@
+"""People in the middle: each of their moves has a defined answer, and none of their work is lost."""
+
+from __future__ import annotations
+
+import re
+
+from runner.adapters import adf
+from runner.core.markers import Kind
+from tests.reliability import scenes
+from tests.reliability.arena import Arena
+from tests.reliability.invariants import is_at_rest, markers, violations
+
+
+def said(arena: Arena, key: str, words: str) -> bool:
+    """Whether a comment of the runner holds these words."""
+    texts = [adf.plain_text(one.body) for one in arena.issue(key).comments if one.author == arena.bot]
+    return any(re.search(words, text, re.IGNORECASE) for text in texts)
+
+
+def test_a_commit_on_our_branch_is_built_upon() -> None:
+    """A person's commit stays an ancestor of the branch, and the revision comes after it."""
+    scene = scenes.revise().copy()
+    arena, runs = scene.arena, scene.runs()
+    branch = f"ai/{scene.key}"
+    arena.notes["human commits"] = {arena.commit_by_person(branch, "NOTES.md", b"mine\n"): branch}
+
+    runs.run(scene.key)
+
+    assert [] == violations(arena, runs)
+    assert "In Testing" == arena.status(scene.key)
+    assert {"NOTES.md", f"src/{scene.key}.py"} <= arena.github.files(branch).keys()
+
+
+def test_a_commit_pushed_while_the_model_works_discards_only_our_result() -> None:
+    """The work starts again from the person's commit; the model is asked once more and no more."""
+    scene = scenes.revise().copy()
+    arena, runs = scene.arena, scene.runs()
+    branch = f"ai/{scene.key}"
+
+    def push() -> None:
+        arena.notes["human commits"] = {arena.commit_by_person(branch, "NOTES.md", b"mine\n"): branch}
+
+    first = runs.run(scene.key, meanwhile=push)
+    assert (scene.key,) == first.dispatched
+    runs.follow(scene.key)
+
+    assert [] == violations(arena, runs)
+    assert "In Testing" == arena.status(scene.key)
+
+
+def test_a_description_edited_after_the_approval_is_reported() -> None:
+    """The list of sub-tasks says that the ticket was changed since it was planned."""
+    scene = scenes.breakdown().copy()
+    scene.arena.rita.rewrite(scene.key, description="Something else altogether.")
+
+    scene.runs().run(scene.key)
+
+    assert said(scene.arena, scene.key, "changed (since|after)|was changed")
+
+
+def test_a_deleted_plan_comment_is_planned_anew() -> None:
+    """Without its plan the ticket is in the state of row 1 as soon as it is the runner's again."""
+    scene = scenes.planned().copy()
+    arena, runs = scene.arena, scene.runs()
+    comment = next(one for one, marker in markers(arena, arena.issue(scene.key)) if marker.kind is Kind.PLAN)
+    arena.issue(scene.key).comments.remove(comment)
+    arena.ada.move(scene.key, "Backlog")
+    arena.ada.assign(scene.key, arena.bot)
+
+    assert 1 == runs.run(scene.key).model_calls
+    assert "Plan Review" == arena.status(scene.key)
+
+
+def test_a_deleted_progress_comment_is_only_written_again() -> None:
+    """Nothing depends on the progress comment."""
+    scene = scenes.revise().copy()
+    arena, runs = scene.arena, scene.runs()
+    issue = arena.issue(scene.key)
+    issue.comments[:] = [
+        one
+        for one in issue.comments
+        if one not in [c for c, m in markers(arena, issue) if m.kind is Kind.PROGRESS]
+    ]
+
+    runs.run(scene.key)
+
+    assert ("In Testing", []) == (arena.status(scene.key), violations(arena, runs))
+
+
+def test_a_deleted_sub_task_is_not_created_again() -> None:
+    """Once the list was written, a missing sub-task was removed by a person."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    gone = arena.sub_tasks(scene.parent)[1]
+    arena.site.delete_issue(arena.issue(gone))
+
+    runs.run(scene.parent)
+
+    assert 2 == len(arena.sub_tasks(scene.parent))
+
+
+def test_a_clone_of_a_sub_task_is_a_persons() -> None:
+    """A copy carries our labels but was created by a person: it is never worked on and no duplicate of ours."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    original = arena.sub_tasks(scene.parent)[0]
+    clone = arena.rita.create_ticket(
+        "CLONE - Do prices",
+        type="Sub-task",
+        project="SHOP",
+        parent=scene.parent,
+        labels=sorted(arena.labels(original)),
+    )
+    arena.rita.assign(clone, arena.bot)
+
+    runs.run(clone)
+    again = runs.run(clone)
+
+    assert not any(ran.model_calls for ran in runs.history)
+    assert is_at_rest(again)
+    assert [] == violations(arena, runs)
+
+
+def test_a_sub_task_added_by_hand_is_waited_for() -> None:
+    """A person's sub-task counts for "all done": the parent is not closed before it."""
+    scene = scenes.completion().copy()
+    arena, runs = scene.arena, scene.runs()
+    extra = arena.rita.create_ticket("By hand", type="Sub-task", project="SHOP", parent=scene.parent)
+
+    runs.run(scene.parent)
+    assert "In Progress" == arena.status(scene.parent)
+    arena.rita.move(extra, "Done")
+    runs.run(scene.parent)
+
+    assert "Done" == arena.status(scene.parent)
+
+
+def test_a_pull_request_opened_again_after_the_veto_lives_on() -> None:
+    """Opening it again takes the veto back: feedback on it is worked through as before."""
+    scene = scenes.closed().copy()
+    arena, runs = scene.arena, scene.runs()
+    runs.run(scene.key)
+    arena.reviewer.request("PATCH", "pulls/1", state="open")
+    arena.rey.comment(scene.key, "I was wrong; please rename it only.")
+    arena.rey.assign(scene.key, arena.bot)
+
+    runs.run(scene.key)
+
+    assert ("In Testing", 1) == (arena.status(scene.key), len(arena.hub.pulls))
+    assert [] == violations(arena, runs)
+
+
+def test_a_parent_dragged_back_stops_its_sub_tasks() -> None:
+    """Sub-tasks start only while their parent is In Progress; dragged forward again, they do."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+    arena.ada.move(scene.parent, "Backlog")
+
+    assert is_at_rest(runs.run(scene.key))
+    arena.ada.move(scene.parent, "In Progress")
+
+    assert 1 == runs.run(scene.key).model_calls
+
+
+def test_a_predecessor_revised_brings_its_dependent_up_to_date() -> None:
+    """After a revision of the first, the second's branch contains it, by a merge that drops nothing."""
+    scene = scenes.stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.rey.comment(first, "Rename it.")
+    arena.rey.assign(first, arena.bot)
+
+    runs.follow(first)
+    runs.follow(second)
+
+    git = arena.hub.git
+    assert git.is_ancestor(str(git.branch(f"ai/{first}")), str(git.branch(f"ai/{second}")))
+    assert [] == violations(arena, runs)
+
+
+def test_a_conflict_while_bringing_up_to_date_is_told() -> None:
+    """When the merge of the base conflicts, the ticket says what a person must do."""
+    scene = scenes.stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.commit_by_person(f"ai/{first}", "README.md", b"# First\n")
+    arena.commit_by_person(f"ai/{second}", "README.md", b"# Second\n")
+    arena.reviewer.merge(1)
+
+    runs.run(second)
+
+    assert said(arena, second, "could not be merged|conflict")
+    assert is_at_rest(runs.run(second))
+
+
+def test_a_deleted_base_branch_gives_way_to_the_base_of_the_base() -> None:
+    """When the branch below disappears, the dependent gets a new pull request to what survives."""
+    scene = scenes.stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.delete_branch(f"ai/{first}")
+
+    for _ in range(2):
+        runs.run(second)
+
+    is_open = [(one.head, one.base) for one in arena.hub.pulls.values() if one.is_open]
+    assert [(f"ai/{second}", "main")] == is_open
+    assert is_at_rest(runs.run(second))
+
+
+def test_a_ticket_taken_from_the_runner_while_it_works_is_left_to_the_person() -> None:
+    """What exists is kept as a draft; status and assignee stay as the person left them."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+
+    runs.run(scene.key, meanwhile=lambda: arena.rey.assign(scene.key, arena.rey.account))
+
+    assert ("rey", [True]) == (arena.assignee(scene.key), [one.draft for one in arena.hub.pulls.values()])
+    assert is_at_rest(runs.run(scene.key))
