@@ -16,8 +16,7 @@ from runner.core.markers import Kind, LedgerEntry, from_line, to_line
 from runner.core.model import Account, Change
 from runner.core.phases import Phase
 from runner.core.policy import PhaseModel, Policy
-from tests.core.cases import family
-from tests.core.snapshots import ADA, BOT, FIRST, NOW, POLICY, RUN, at, marker, ours, plan, sub_task
+from tests.core.snapshots import ADA, BOT, FIRST, NOW, POLICY, RUN, at, family, marker, ours, plan, sub_task
 
 SPENT = LedgerEntry(
     run="1", phase="implement", model="m", tokens=1_000, usd=Decimal(3), seconds=60, at=at(10)
