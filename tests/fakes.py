@@ -205,9 +205,7 @@ class FakeTickets:
         def act() -> None:
             self.change_labels(key, add_labels, remove_labels, self.me)
             if assignee != "keep":
-                self.change_assignee(
-                    key, assignee.id if isinstance(assignee, Account) else assignee, self.me
-                )
+                self.change_assignee(key, assignee.id if isinstance(assignee, Account) else assignee, self.me)
 
         self.line.pass_on("edit", act)
 
@@ -741,7 +739,9 @@ class World:
                 "comments": sorted(_kind_of(one) for one in ticket.comments),
                 "links": dict(ticket.remote_links),
                 "sub-tasks": sorted(
-                    self.tickets.by_key[one].summary for one in ticket.sub_task_keys if one in self.tickets.by_key
+                    self.tickets.by_key[one].summary
+                    for one in ticket.sub_task_keys
+                    if one in self.tickets.by_key
                 ),
             }
         for number, pull in self.forge.pulls.items():

@@ -21,8 +21,8 @@ from runner.core.effects import (
     PutComment,
     UpdateBranch,
 )
-from runner.core.markers import Kind, LedgerEntry
-from runner.core.model import PullRequest, ReviewState, Snapshot, Ticket, WorkItem
+from runner.core.markers import Kind
+from runner.core.model import ReviewState, Snapshot, Ticket, WorkItem
 from runner.core.policy import Policy
 from tests.core.snapshots import (
     ADA,
@@ -37,7 +37,6 @@ from tests.core.snapshots import (
     RON,
     SECOND,
     SPIKE,
-    SUB_TASK,
     THIRD,
     assigned,
     at,
@@ -156,9 +155,7 @@ def backlog_but_somebody_elses() -> Snapshot:
 @case("none", "nothing")
 def in_progress_without_a_plan_but_somebody_elses() -> Snapshot:
     return snapshot(
-        ticket(
-            "In Progress", assignee=RITA, history=[assigned(ADA, RITA, 6), moved(RITA, "In Progress", 7)]
-        )
+        ticket("In Progress", assignee=RITA, history=[assigned(ADA, RITA, 6), moved(RITA, "In Progress", 7)])
     )
 
 
@@ -337,9 +334,7 @@ def a_sub_task_whose_predecessor_is_open() -> Snapshot:
 
 
 def handed_over(key: str, item: str, number: int, *, status: str = "In Testing") -> WorkItem:
-    return WorkItem(
-        ticket=sub_task(key, item, status, assignee=RON), pull_request=pull_request(key, number)
-    )
+    return WorkItem(ticket=sub_task(key, item, status, assignee=RON), pull_request=pull_request(key, number))
 
 
 def done(key: str, item: str, number: int) -> WorkItem:
@@ -678,7 +673,9 @@ def an_answer_to_the_plans_questions() -> Snapshot:
 def an_answer_to_the_works_questions() -> Snapshot:
     asked = ours(marker(Kind.QUESTIONS, key=FIRST, phase="implement"), 30)
     history = [assigned(BOT, RITA, 31), assigned(RITA, BOT, 36)]
-    return family(FIRST, sub_task(FIRST, "alpha", "Blocked", comments=[asked, said(RITA, 35)], history=history))
+    return family(
+        FIRST, sub_task(FIRST, "alpha", "Blocked", comments=[asked, said(RITA, 35)], history=history)
+    )
 
 
 @case("9a", "done", "ask:implement")
@@ -698,7 +695,9 @@ def questions_that_nobody_answered() -> Snapshot:
     )
 
 
-def failed_ticket(*history: object, labels: tuple[str, ...] = ("ai:failed",), kind: Kind = Kind.FAILURE) -> Ticket:
+def failed_ticket(
+    *history: object, labels: tuple[str, ...] = ("ai:failed",), kind: Kind = Kind.FAILURE
+) -> Ticket:
     told_so = ours(marker(kind, key=FIRST, phase="implement", code="final", number=7), 30)
     return sub_task(
         FIRST,
@@ -890,7 +889,9 @@ def merged_and_said_but_not_moved() -> Snapshot:
     return ended("merged", ours(marker(Kind.MERGED, key=FIRST, number=7), 51))
 
 
-@case("14", "done", "LinkPullRequest", "comment:merged", "move:done", "edit", f"wake:{SECOND}", f"wake:{PARENT}")
+@case(
+    "14", "done", "LinkPullRequest", "comment:merged", "move:done", "edit", f"wake:{SECOND}", f"wake:{PARENT}"
+)
 def merged_with_another_stacked_on_it() -> Snapshot:
     stacked = pull_request(SECOND, 8, base=f"ai/{FIRST}")
     snap = replace(ended("merged"), dependents=(stacked,))

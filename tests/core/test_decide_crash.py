@@ -69,11 +69,7 @@ def test_a_crash_before_any_write_converges(name: str, end: str) -> None:
 
         is_published = end != "unavailable" and bool(PUBLISHES.intersection(whole.line.sent[claim:place]))
         repeats = 0 if is_published else before
-        if (
-            differences(whole, world)
-            or duplicates(world)
-            or len(world.asked) > asked + repeats
-        ):
+        if differences(whole, world) or duplicates(world) or len(world.asked) > asked + repeats:
             wrong.append((place, [*world.asked], duplicates(world), differences(whole, world)))
     assert wrong == [], f"writes: {whole.line.sent}, claim: {claim}, asked: {whole.asked}"
 

@@ -8,7 +8,7 @@ from functools import cache
 import pytest
 
 from runner.core.effects import identity
-from runner.core.markers import from_line, is_marker_line
+from runner.core.markers import from_line
 from runner.core.phases import Phase
 from tests.core.cases import CASES
 from tests.core.snapshots import BOT, LOGIN
@@ -86,7 +86,7 @@ def duplicates(world: World) -> list[object]:
     """What exists twice and must not: comments of one identity, sub-tasks of one item, open pull requests, pushes."""
     seen: Counter[object] = Counter()
     for ticket in world.tickets.by_key.values():
-        own = [one for one in ticket.comments if one.author.id == BOT.id and is_marker_line(one.last_line)]
+        own = [one for one in ticket.comments if one.author == one.editor == BOT and one.last_line]
         seen.update((ticket.key, *identity(from_line(one.last_line))) for one in own)
         if ticket.creator is not None and ticket.creator.id == BOT.id:
             items = (label for label in ticket.labels if label.startswith("ai-item-"))

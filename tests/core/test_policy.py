@@ -124,7 +124,9 @@ def test_a_large_file_is_refused_unread() -> None:
     assert f"{MAX_BYTES:,}" in error.remedy
 
 
-@pytest.mark.parametrize("text", ["[" * 2_000, "a: " + "{b: " * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1)])
+@pytest.mark.parametrize(
+    "text", ["[" * 2_000, "a: " + "{b: " * (MAX_DEPTH + 1) + "1" + "}" * (MAX_DEPTH + 1)]
+)
 def test_deep_nesting_is_refused(text: str) -> None:
     """Brackets without end are refused, not followed."""
     assert "nested more than" in refusal(text).summary

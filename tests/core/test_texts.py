@@ -173,7 +173,9 @@ def test_a_long_point_is_named_by_its_beginning() -> None:
 
 def test_a_failure_says_what_it_means_what_to_do_and_where_to_look() -> None:
     """Three parts and a link, no traceback."""
-    said = texts.failure("It broke.", meaning="Nothing is lost.", remedy="Retry.", url="https://x", whom="ada")
+    said = texts.failure(
+        "It broke.", meaning="Nothing is lost.", remedy="Retry.", url="https://x", whom="ada"
+    )
 
     assert said == (
         "## This run failed\n\n[~accountid:ada]: It broke.\n\nNothing is lost.\n\n"

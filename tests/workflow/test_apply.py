@@ -29,7 +29,7 @@ from runner.core.phases import State
 from runner.core.policy import Policy
 from runner.core.redact import Redactor
 from runner.core.work import FileChange
-from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, MovedUnderUs, NotFound
+from runner.errors import Ambiguous, ConfigError, Conflict, MovedUnderUs, NotFound
 from tests.core.snapshots import (
     ADA,
     BOT,
@@ -69,7 +69,13 @@ PUSH = Push(
     changes=(FileChange(path="a.py", content=b"a"),),
     message=f"{FIRST}: Do it\n",
 )
-LINK = LinkPullRequest(key=FIRST, global_id="g", url="https://x/7", title="Pull request #7", is_resolved=False)
+CONFLICT = PutComment(
+    key=FIRST, markdown="They conflict.", marker=marker(Kind.NOTE, key=FIRST, code="conflict")
+)
+UPDATE = UpdateBranch(number=7, expected_head=commit(FIRST).sha, told=CONFLICT)
+LINK = LinkPullRequest(
+    key=FIRST, global_id="g", url="https://x/7", title="Pull request #7", is_resolved=False
+)
 
 
 def parent_world(chosen: Policy = POLICY, **more: object) -> World:
@@ -136,30 +142,25 @@ def test_a_pull_request_is_opened_once_and_dressed() -> None:
 def test_a_branch_is_brought_up_to_date_once() -> None:
     """A head that moved meanwhile is left alone, one that has everything as well."""
     world = work_world()
-    effect = UpdateBranch(number=7, expected_head=commit(FIRST).sha)
     world.forge.add_commit("main", "Other\n", (MAIN,))
 
-    assert apply(world, effect, key=FIRST) == ["update branch"]
-    assert apply(world, effect, key=FIRST) == []
+    assert apply(world, UPDATE, key=FIRST) == ["update branch"]
+    assert apply(world, UPDATE, key=FIRST) == []
 
 
 def test_a_base_without_news_is_no_failure() -> None:
     """There is nothing to merge, which is what was wanted."""
-    effect = UpdateBranch(number=7, expected_head=commit(FIRST).sha)
-
-    assert apply(work_world(), effect, key=FIRST) == []
+    assert apply(work_world(), UPDATE, key=FIRST) == []
 
 
-def test_a_base_that_cannot_be_merged_is_told_with_a_remedy() -> None:
-    """A conflict on the branch is a person's to solve."""
+def test_a_base_that_cannot_be_merged_is_told_once() -> None:
+    """A conflict on the branch is a person's to solve; the run goes on."""
     world = work_world()
     world.forge.add_commit("main", "Other\n", (MAIN,))
-    world.line.faults = {"update branch": [Conflict("It conflicts.")]}
+    world.line.faults = {"update branch": [Conflict("It conflicts."), Conflict("It conflicts.")]}
 
-    with pytest.raises(GaveUp, match="could not be merged") as caught:
-        apply(world, UpdateBranch(number=7, expected_head=commit(FIRST).sha), key=FIRST)
-
-    assert "Resolve the conflict" in caught.value.remedy
+    assert apply(world, UPDATE, LINK, key=FIRST) == ["update branch (lost)", "add comment", "link"]
+    assert apply(world, UPDATE, key=FIRST) == ["update branch (lost)"]
 
 
 # --- comments ---------------------------------------------------------------------------------------------
