@@ -294,21 +294,6 @@ def test_every_variable_that_is_named_exists(page: Path) -> None:
     assert {one for one in named if one not in known and not theirs.match(one)} == set()
 
 
-# What a page says about this version, and the code that would make it untrue.
-CLAIMS = [("README.md", "granted, but not asked in this version", "workflow", r"is_run_alive\(")]
-
-
-@pytest.mark.parametrize(("page", "claim", "where", "pattern"), CLAIMS, ids=[one[1] for one in CLAIMS])
-def test_what_is_missing_is_said_as_long_as_it_is_missing(
-    page: str, claim: str, where: str, pattern: str
-) -> None:
-    """A limit is named while it holds, and not any longer."""
-    place = ROOT / "runner" / where
-    files = [place] if place.is_file() else sorted(place.rglob("*.py"))
-    is_true = not any(re.search(pattern, text_of(file)) for file in files)
-    assert (claim in " ".join(text_of(ROOT / page).split())) == is_true
-
-
 def stripped(text: str) -> str:
     return "\n".join(line.strip() for line in text.splitlines() if line.strip())
 
