@@ -331,8 +331,10 @@ def answered(view: View) -> Decision | None:
         return None
     if not view.unread:
         return nothing("9", "questions are open and nobody answered yet", outcome=Outcome.WAITING)
-    phase = Phase(word.marker.phase or Phase.IMPLEMENT)
-    return _ask_to_plan(view, "9a") if phase is Phase.PLAN else _work(view, "9a", view.unread)
+    # The phase that asked, unless a person made the ticket a direct one, or none, since then.
+    if view.is_parent:
+        return _ask_to_plan(view, "9a")
+    return _work(view, "9a", view.unread) if view.is_work_ticket else None
 
 
 def retry(view: View) -> Decision | None:
