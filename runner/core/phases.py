@@ -44,6 +44,7 @@ IGNORE = "ignore"
 NO_EXEC = "no-exec"
 DIRECT = "direct"
 STOP = "stop"
+DUPLICATE = "duplicate"
 KEY = re.compile(r"[A-Z][A-Z0-9_]{0,49}-[1-9][0-9]{0,9}")
 
 

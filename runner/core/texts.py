@@ -392,6 +392,11 @@ def base_vanished(number: int, url: str, base: str, new_base: str) -> str:
     )
 
 
+def duplicate(key: str) -> str:
+    """Two runs created a sub-task for the same item at once."""
+    return f"This repeats {key}: two runs created it at the same moment. I work on {key} and close this one."
+
+
 def conflict(number: int, url: str, base: str, *, reviewer: str) -> str:
     """The base could not be merged into the pull request's branch."""
     whom = f"{mention(reviewer)}: " if reviewer else ""

@@ -89,7 +89,7 @@ def _sub_tasks(arena: Arena) -> Iterable[str]:
         items = Counter(
             label
             for child in children
-            if child.creator == arena.bot
+            if child.creator == arena.bot and "ai:duplicate" not in child.labels
             for label in child.labels
             if label.startswith("ai-item-")
         )

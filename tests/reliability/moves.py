@@ -40,7 +40,10 @@ MOVES: Mapping[str, Move] = {
     "comment": lambda arena, key: arena.rey.comment(key, "One more thing."),
     "give to the runner": lambda arena, key: arena.rey.assign(key, arena.bot),
     "take": lambda arena, key: arena.rey.assign(key, arena.rey.account),
-    "comment and give": lambda arena, key: (arena.rey.comment(key, "Please."), arena.rey.assign(key, arena.bot)),
+    "comment and give": lambda arena, key: (
+        arena.rey.comment(key, "Please."),
+        arena.rey.assign(key, arena.bot),
+    ),
     "to Backlog": lambda arena, key: arena.ada.move(key, "Backlog"),
     "to In Progress": lambda arena, key: arena.ada.move(key, "In Progress"),
     "to In Testing": lambda arena, key: arena.ada.move(key, "In Testing"),
@@ -53,12 +56,16 @@ MOVES: Mapping[str, Move] = {
     "mind again": lambda arena, key: arena.rita.label(key, remove=["ai:ignore"]),
     "unfail": lambda arena, key: arena.rita.label(key, remove=["ai:failed"]),
     "commit": _commit,
-    "request changes": lambda arena, key: arena.reviewer.review(_number(arena, key), "REQUEST_CHANGES", "No."),
+    "request changes": lambda arena, key: arena.reviewer.review(
+        _number(arena, key), "REQUEST_CHANGES", "No."
+    ),
     "say in the pull request": lambda arena, key: arena.reviewer.comment(_number(arena, key), "Hm."),
     "merge": lambda arena, key: arena.reviewer.merge(_number(arena, key)),
     "squash": lambda arena, key: arena.reviewer.merge(_number(arena, key), method="squash"),
     "close": lambda arena, key: arena.reviewer.close(_number(arena, key)),
-    "open again": lambda arena, key: arena.reviewer.request("PATCH", f"pulls/{_number(arena, key)}", state="open"),
+    "open again": lambda arena, key: arena.reviewer.request(
+        "PATCH", f"pulls/{_number(arena, key)}", state="open"
+    ),
     "delete the branch": lambda arena, key: arena.delete_branch(f"ai/{key}"),
     "fail a check": lambda arena, key: arena.fail_check(f"ai/{key}"),
     "delete": _delete_sub_task,

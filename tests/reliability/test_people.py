@@ -26,8 +26,8 @@ def test_a_commit_on_our_branch_is_built_upon() -> None:
 
     runs.run(scene.key)
 
-    assert [] == violations(arena, runs)
-    assert "In Testing" == arena.status(scene.key)
+    assert violations(arena, runs) == []
+    assert arena.status(scene.key) == "In Testing"
     assert {"NOTES.md", f"src/{scene.key}.py"} <= arena.github.files(branch).keys()
 
 
@@ -44,8 +44,8 @@ def test_a_commit_pushed_while_the_model_works_discards_only_our_result() -> Non
     assert (scene.key,) == first.dispatched
     runs.follow(scene.key)
 
-    assert [] == violations(arena, runs)
-    assert "In Testing" == arena.status(scene.key)
+    assert violations(arena, runs) == []
+    assert arena.status(scene.key) == "In Testing"
 
 
 def test_a_description_edited_after_the_approval_is_reported() -> None:
@@ -67,8 +67,8 @@ def test_a_deleted_plan_comment_is_planned_anew() -> None:
     arena.ada.move(scene.key, "Backlog")
     arena.ada.assign(scene.key, arena.bot)
 
-    assert 1 == runs.run(scene.key).model_calls
-    assert "Plan Review" == arena.status(scene.key)
+    assert runs.run(scene.key).model_calls == 1
+    assert arena.status(scene.key) == "Plan Review"
 
 
 def test_a_deleted_progress_comment_is_only_written_again() -> None:
@@ -84,7 +84,7 @@ def test_a_deleted_progress_comment_is_only_written_again() -> None:
 
     runs.run(scene.key)
 
-    assert ("In Testing", []) == (arena.status(scene.key), violations(arena, runs))
+    assert (arena.status(scene.key), violations(arena, runs)) == ("In Testing", [])
 
 
 def test_a_deleted_sub_task_is_not_created_again() -> None:
@@ -96,7 +96,7 @@ def test_a_deleted_sub_task_is_not_created_again() -> None:
 
     runs.run(scene.parent)
 
-    assert 2 == len(arena.sub_tasks(scene.parent))
+    assert len(arena.sub_tasks(scene.parent)) == 2
 
 
 def test_a_clone_of_a_sub_task_is_a_persons() -> None:
@@ -118,7 +118,7 @@ def test_a_clone_of_a_sub_task_is_a_persons() -> None:
 
     assert not any(ran.model_calls for ran in runs.history)
     assert is_at_rest(again)
-    assert [] == violations(arena, runs)
+    assert violations(arena, runs) == []
 
 
 def test_a_sub_task_added_by_hand_is_waited_for() -> None:
@@ -128,11 +128,11 @@ def test_a_sub_task_added_by_hand_is_waited_for() -> None:
     extra = arena.rita.create_ticket("By hand", type="Sub-task", project="SHOP", parent=scene.parent)
 
     runs.run(scene.parent)
-    assert "In Progress" == arena.status(scene.parent)
+    assert arena.status(scene.parent) == "In Progress"
     arena.rita.move(extra, "Done")
     runs.run(scene.parent)
 
-    assert "Done" == arena.status(scene.parent)
+    assert arena.status(scene.parent) == "Done"
 
 
 def test_a_pull_request_opened_again_after_the_veto_lives_on() -> None:
@@ -146,8 +146,8 @@ def test_a_pull_request_opened_again_after_the_veto_lives_on() -> None:
 
     runs.run(scene.key)
 
-    assert ("In Testing", 1) == (arena.status(scene.key), len(arena.hub.pulls))
-    assert [] == violations(arena, runs)
+    assert (arena.status(scene.key), len(arena.hub.pulls)) == ("In Testing", 1)
+    assert violations(arena, runs) == []
 
 
 def test_a_parent_dragged_back_stops_its_sub_tasks() -> None:
@@ -159,7 +159,7 @@ def test_a_parent_dragged_back_stops_its_sub_tasks() -> None:
     assert is_at_rest(runs.run(scene.key))
     arena.ada.move(scene.parent, "In Progress")
 
-    assert 1 == runs.run(scene.key).model_calls
+    assert runs.run(scene.key).model_calls == 1
 
 
 def test_a_predecessor_revised_brings_its_dependent_up_to_date() -> None:
@@ -175,7 +175,7 @@ def test_a_predecessor_revised_brings_its_dependent_up_to_date() -> None:
 
     git = arena.hub.git
     assert git.is_ancestor(str(git.branch(f"ai/{first}")), str(git.branch(f"ai/{second}")))
-    assert [] == violations(arena, runs)
+    assert violations(arena, runs) == []
 
 
 def test_a_conflict_while_bringing_up_to_date_is_told() -> None:
@@ -215,5 +215,5 @@ def test_a_ticket_taken_from_the_runner_while_it_works_is_left_to_the_person() -
 
     runs.run(scene.key, meanwhile=lambda: arena.rey.assign(scene.key, arena.rey.account))
 
-    assert ("rey", [True]) == (arena.assignee(scene.key), [one.draft for one in arena.hub.pulls.values()])
+    assert (arena.assignee(scene.key), [one.draft for one in arena.hub.pulls.values()]) == ("rey", [True])
     assert is_at_rest(runs.run(scene.key))

@@ -15,7 +15,12 @@ from tests.reliability.moves import MOVES, make
 from tests.reliability.runs import Ran, Runs
 from tests.reliability.wire import Crash, Line
 
-STARTS = {"plan": scenes.plan, "breakdown": scenes.breakdown, "implemented": scenes.implemented, "stacked": scenes.stacked}
+STARTS = {
+    "plan": scenes.plan,
+    "breakdown": scenes.breakdown,
+    "implemented": scenes.implemented,
+    "stacked": scenes.stacked,
+}
 MAX_IN_A_ROW = 8
 
 
@@ -40,7 +45,12 @@ class Anything(RuleBasedStateMachine):
         """A person does something."""
         make(self.arena, name, self._key(pick))
 
-    @rule(pick=st.integers(0, 5), at=st.integers(1, 12), crash=st.sampled_from(sorted(Crash)), concludes=st.booleans())
+    @rule(
+        pick=st.integers(0, 5),
+        at=st.integers(1, 12),
+        crash=st.sampled_from(sorted(Crash)),
+        concludes=st.booleans(),
+    )
     def a_run_goes_wrong(self, pick: int, at: int, crash: Crash, concludes: bool) -> None:
         """A run dies, or an answer is lost."""
         self.runs.run(self._key(pick), line=Line(crashes={at: Crash(crash)}), concludes=concludes)
@@ -65,7 +75,12 @@ class Anything(RuleBasedStateMachine):
             ran = self.runs.run(key)
         again = self.runs.run(key)
         Anything.counted += 1
-        assert is_at_rest(again), (ran.end, again.end, [one.kind for one in again.line.applied if one.is_write], again.log)
+        assert is_at_rest(again), (
+            ran.end,
+            again.end,
+            [one.kind for one in again.line.applied if one.is_write],
+            again.log,
+        )
 
     @invariant()
     def nothing_is_wrong(self) -> None:

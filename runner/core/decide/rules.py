@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from runner.core import phases, texts
@@ -20,7 +20,7 @@ from runner.core.decide.parts import (
     progress_end,
 )
 from runner.core.decide.people import hand, may_approve
-from runner.core.decide.sequence import base_branch, busy_siblings, ready_keys, starting_point
+from runner.core.decide.sequence import base_branch, busy_siblings, duplicates, ready_keys, starting_point
 from runner.core.decide.view import Marked, View, family_of
 from runner.core.effects import (
     CreateSubTask,
@@ -65,6 +65,21 @@ def stopped(view: View) -> Decision | None:
     if not view.has_family_label(phases.STOP):
         return None
     return nothing("13", f"the label {view.policy.label(phases.STOP)} is set")
+
+
+def repeated(view: View) -> Decision | None:
+    """A sub-task that repeats an older one of ours closes itself; it is never deleted, and never worked on."""
+    if view.item_id is None or view.key not in duplicates(view) or view.pull_request is not None:
+        return None
+    first = family_of(view.snapshot.family, view.ours)[view.item_id].ticket.key
+    effects = (
+        note(view, f"duplicate:{first}", texts.duplicate(first)),
+        MoveTo(key=view.key, state=State.DONE),
+        ending(view, assignee=None, state=State.DONE, add=(view.policy.label(phases.DUPLICATE),)),
+    )
+    return Decision(
+        row="3", outcome=Outcome.DONE, reason=f"it repeats {first}", phase=Phase.BREAKDOWN, effects=effects
+    )
 
 
 def pull_request_ended(view: View) -> Decision | None:
@@ -471,7 +486,7 @@ def _list_sub_tasks(view: View, row: str, plan: Plan) -> Decision:
     )
     moves = (MoveTo(key=view.key, state=State.IN_PROGRESS),) if view.state is not State.IN_PROGRESS else ()
     end = ending(view, assignee=view.snapshot.me.id, state=State.IN_PROGRESS, drop=(phases.FAILED,))
-    wake = tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready_keys(view, plan))
+    wake = (*(Dispatch(key=key) for key in duplicates(view)), *_start(ready_keys(view, plan)))
     return Decision(
         row=row,
         outcome=Outcome.DONE,
@@ -750,12 +765,16 @@ def go_on(view: View) -> Decision | None:
     if family and all(state is State.DONE for state in states):
         return _complete(view)
     ready = ready_keys(view, plan) if plan is not None else ()
-    wake = tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)
+    wake = (*(Dispatch(key=key) for key in duplicates(view)), *_start(ready))
     waiting = sum(state is not State.DONE for state in states)
     reason = (
         f"{', '.join(ready)} may start" if ready else f"{waiting} of {len(family)} sub-tasks are not done yet"
     )
     return Decision(row="7", outcome=Outcome.WAITING, reason=reason, phase=Phase.COMPLETE, effects=wake)
+
+
+def _start(keys: Iterable[str]) -> tuple[Dispatch, ...]:
+    return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in keys)
 
 
 def _complete(view: View) -> Decision:
@@ -817,6 +836,7 @@ ORDER: tuple[Rule, ...] = (
     ignored,
     halted,
     stopped,
+    repeated,
     pull_request_ended,
     restack,
     parked,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from runner.core import phases
-from runner.core.decide.view import View, family_of
+from runner.core.decide.view import View, family_of, item_of
 from runner.core.markers import Kind, from_line, is_marker_line
 from runner.core.model import WorkItem
 from runner.core.phases import State
@@ -63,6 +63,18 @@ def _handed_over_by_us(one: WorkItem, view: View) -> bool:
         and comment.editor.id in view.ours
     ]
     return any(marker.kind is Kind.HANDOVER and marker.key == one.ticket.key for marker in trusted)
+
+
+def duplicates(view: View) -> tuple[str, ...]:
+    """Open sub-tasks of ours that repeat an older one: two runs created them at once."""
+    first = {one.ticket.key for one in family_of(view.snapshot.family, view.ours).values()}
+    return tuple(
+        one.ticket.key
+        for one in view.snapshot.family
+        if item_of(one.ticket, view.ours) is not None
+        and one.ticket.key not in first
+        and phases.state_of(one.ticket, view.policy) is not State.DONE
+    )
 
 
 def starting_point(view: View) -> Start:
