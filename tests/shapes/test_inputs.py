@@ -209,7 +209,7 @@ def test_only_the_machine_form_is_attached_when_the_text_fits(tmp_path: Path) ->
 
 def test_a_plan_file_of_somebody_else_counts_for_nothing(tmp_path: Path) -> None:
     """A file of the right name by another account is not read; without ours, what was approved is unknown."""
-    with team(tmp_path, think=large(100), policy=POLICY) as acme:
+    with team(tmp_path, think=large(30, words=90), policy=POLICY) as acme:
         key = acme.ask()
         acme.follow(key)
         ours = next(one for one in acme.site.files.values() if one.name.endswith(".json"))
@@ -222,7 +222,7 @@ def test_a_plan_file_of_somebody_else_counts_for_nothing(tmp_path: Path) -> None
 
 def test_a_plan_file_that_was_changed_counts_for_nothing(tmp_path: Path) -> None:
     """A file whose content no longer fits the digest in the marker is no plan."""
-    with team(tmp_path, think=large(100), policy=POLICY) as acme:
+    with team(tmp_path, think=large(30, words=90), policy=POLICY) as acme:
         key = acme.ask()
         acme.follow(key)
         ours = next(one for one in acme.site.files.values() if one.name.endswith(".json"))
