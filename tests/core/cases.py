@@ -465,7 +465,7 @@ CLAIMED = ("ai:working", "ai:try-1")
 
 def begun(*comments: object, labels: tuple[str, ...] = CLAIMED) -> Ticket:
     progress = ours(marker(Kind.PROGRESS, key=FIRST, phase="implement"), 28)
-    return sub_task(FIRST, "alpha", "In Progress", labels=labels, comments=[progress, *comments])  # type: ignore[list-item]  # comments only
+    return sub_task(FIRST, "alpha", "In Progress", labels=labels, comments=[progress, *comments])
 
 
 @case("5", "done", "ask:implement")
@@ -530,7 +530,7 @@ def in_testing(
         status,
         assignee=assignee,  # type: ignore[arg-type]  # an account
         labels=labels,
-        comments=[handed, *comments],  # type: ignore[list-item]  # comments only
+        comments=[handed, *comments],
         history=[assigned(BOT, RON, 33), *([assigned(RON, BOT, 47)] if assignee == BOT else [])],
     )
     snap = family(FIRST, own)
@@ -687,6 +687,22 @@ def an_answer_after_a_person_moved_the_ticket_on() -> Snapshot:
     )
 
 
+@case("9a", "done", "ask:plan")
+def an_answer_to_work_that_is_no_longer_direct() -> Snapshot:
+    asked = ours(marker(Kind.QUESTIONS, phase="implement"), 10)
+    history = [assigned(BOT, RITA, 11), assigned(RITA, BOT, 16)]
+    return snapshot(ticket("Blocked", comments=[asked, said(RITA, 15)], history=history))
+
+
+@case("9a", "done", "ask:implement")
+def an_answer_to_a_plan_that_is_direct_work_by_now() -> Snapshot:
+    asked = ours(marker(Kind.QUESTIONS, phase="plan"), 10)
+    history = [assigned(BOT, RITA, 11), assigned(RITA, BOT, 16)]
+    return snapshot(
+        ticket("Blocked", comments=[asked, said(RITA, 15)], labels=["ai:direct"], history=history)
+    )
+
+
 @case("9", "waiting")
 def questions_that_nobody_answered() -> Snapshot:
     asked = ours(marker(Kind.QUESTIONS, phase="plan"), 10)
@@ -705,7 +721,7 @@ def failed_ticket(
         "Blocked",
         labels=labels,
         comments=[told_so],
-        history=[assigned(BOT, RON, 31), *history],  # type: ignore[list-item]  # changes only
+        history=[assigned(BOT, RON, 31), *history],
     )
 
 
@@ -854,9 +870,9 @@ def failed_and_given_back_while_told_to_stop() -> Snapshot:
 # --- row 14: the pull request ended -----------------------------------------------------------------------
 
 
-def ended(state: str, *comments: object, status: str = "In Testing", **pull: object) -> Snapshot:
+def ended(state: str, *comments: object, status: str = "In Testing") -> Snapshot:
     return replace(
-        in_testing(*comments, status=status, state=state, **pull),
+        in_testing(*comments, status=status, state=state),
         branch=branch(FIRST),
     )
 

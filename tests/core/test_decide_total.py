@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +30,7 @@ from tests.core.snapshots import (
     RITA,
     RON,
     SECOND,
+    STORY,
     assigned,
     branch,
     check,
@@ -150,7 +152,7 @@ def parents(draw: st.DrawFn) -> Snapshot:
         labels=draw(labels),
         comments={one.id: one for one in comments}.values(),
         history=draw(history),
-        **({"type": EPIC} if draw(st.integers(0, 9)) == 0 else {}),
+        type=EPIC if draw(st.integers(0, 9)) == 0 else STORY,
     )
     members = draw(siblings())
     snap = snapshot(
@@ -325,7 +327,7 @@ def test_following_decisions_comes_to_rest(snap: Snapshot, chosen: Policy, data:
 
     assert len(world.line.sent) == sent, (rows, world.line.sent, end)
     writing = rows[:-1]
-    assert all(one != other for one, other in zip(writing, writing[1:], strict=False)), (writing, end)
+    assert all(one != other for one, other in itertools.pairwise(writing)), (writing, end)
     assert set(duplicates(world)) <= set(before)
 
 

@@ -410,7 +410,7 @@ def test_a_lost_dispatch_is_left_to_the_sweep() -> None:
     def lost(_: object) -> None:
         raise Ambiguous("Lost.")
 
-    world.forge.dispatch = lost  # type: ignore[method-assign]  # a fault of the service
+    world.forge.dispatch = lost  # type: ignore[method-assign, assignment]  # a fault of the service
     applier.apply([Dispatch(key=FIRST)])
 
     assert applier.writes == 0
