@@ -104,7 +104,12 @@ def _add_stage_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_demo_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--provider", choices=("anthropic", "openai"), default="anthropic")
+    parser.add_argument(
+        "--provider", choices=("anthropic", "openai"), help="whose API the model speaks (default: anthropic)"
+    )
+    parser.add_argument(
+        "--sequence", metavar="ORDER", help="how sub-tasks follow each other, as in the configuration"
+    )
     parser.add_argument(
         "--via", choices=("process", "act"), default="process", help="how each dispatch is executed"
     )
@@ -115,14 +120,22 @@ def _add_demo_options(parser: argparse.ArgumentParser) -> None:
         "--keep", type=Path, metavar="DIR", help="keep everything the demo made in this folder"
     )
     parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
+    parser.add_argument("--repo", type=Path, metavar="PATH", help="rehearse on a copy of this repository")
+    parser.add_argument(
+        "--ticket", type=Path, metavar="FILE", help="rehearse with this Markdown file as ticket"
+    )
+    parser.add_argument(
+        "--real-model", action="store_true", help="rehearse with the provider's model and your key"
+    )
+    parser.add_argument(
+        "--auto", action="store_true", help="rehearse without questions: approve and merge everything"
+    )
     parser.add_argument("--record", type=Path, metavar="FILE", help="write every REST exchange to this file")
 
 
 def _run_verb(arguments: argparse.Namespace) -> int:
     if arguments.verb == "demo":
-        from runner.sandbox.demo import demo_verb
-
-        return int(demo_verb(arguments))
+        return _demo(arguments)
     if arguments.verb == "replay":
         return _replay(arguments)
     from runner.adapters.console import open_console
@@ -144,6 +157,16 @@ def _run_verb(arguments: argparse.Namespace) -> int:
     for secret in settings.secrets:
         console.mask(secret)
     return _Verb(arguments, settings, console, environ).run()
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from runner.sandbox.demo import demo_verb
+
+    try:
+        return int(demo_verb(arguments))
+    except RunnerError as exc:
+        print(f"ai-runner demo: {exc.summary} {exc.remedy}".rstrip(), file=sys.stderr)
+        return exc.exit_code
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -6,11 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from runner.sandbox import recipes
+from runner.sandbox.brain import StoryBrain, sample_files
+from runner.sandbox.demo import PROVIDERS, SEQUENCES
+from runner.sandbox.world import PROJECT, open_world
 from tests import contracts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,49 +34,121 @@ RUN_KEYS = {
 }
 
 
-def demo(tmp_path: Path, *arguments: str) -> tuple[dict[str, Any], list[dict[str, Any]], str]:
-    """Play the demo; its account, the recorded exchanges, and what it told on stderr."""
-    record = tmp_path / "exchanges.jsonl"
-    command = [sys.executable, "-m", "runner", "demo", "--json", "--record", str(record), *arguments]
+@dataclass(frozen=True, kw_only=True)
+class Played:
+    """One demo: the account it printed, the exchanges it recorded, what it told, what it kept."""
+
+    account: dict[str, Any]
+    exchanges: Sequence[dict[str, Any]]
+    told: str
+    kept: Path
+
+    @property
+    def tree(self) -> str:
+        """What the main branch holds in the end."""
+        command = ["git", "-C", self.account["repository"], "rev-parse", "main^{tree}"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    @property
+    def bases(self) -> list[str]:
+        """The branch that each pull request targeted when it was opened, in order."""
+        return [
+            one["body"]["base"]
+            for one in self.exchanges
+            if one["method"] == "POST" and one["path"].endswith("/pulls") and one["status"] == 201
+        ]
+
+
+def start(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "runner", "demo", *arguments]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, cwd=ROOT)
+
+
+def play(folder: Path, *arguments: str) -> Played:
+    folder.mkdir()
+    record, kept = folder / "exchanges.jsonl", folder / "kept"
+    done = start("--json", "--record", str(record), "--keep", str(kept), *arguments)
     assert done.returncode == 0, done.stderr
     exchanges = [json.loads(line) for line in record.read_text().splitlines()]
-    return json.loads(done.stdout), exchanges, done.stderr
+    return Played(account=json.loads(done.stdout), exchanges=exchanges, told=done.stderr, kept=kept)
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "openai"])
-def test_every_run_of_the_story_can_be_repeated_without_a_write(tmp_path, provider):
-    """Both providers end Done with everything merged, and each repeated run writes nothing and asks nothing."""
-    account, exchanges, told = demo(
-        tmp_path, "--twice", "--provider", provider, "--keep", str(tmp_path / "kept")
-    )
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_sequence_ends_in_the_same_tree_and_every_run_can_be_repeated(
+    tmp_path: Path, provider: str
+) -> None:
+    """Whatever the order of the work, all is merged and Done; each repeated run writes nothing and asks nothing."""
+
+    def play_one(sequence: str) -> Played:
+        return play(tmp_path / sequence, "--twice", "--provider", provider, "--sequence", sequence)
+
+    with ThreadPoolExecutor(len(SEQUENCES)) as pool:
+        plays = dict(zip(SEQUENCES, pool.map(play_one, SEQUENCES), strict=True))
+    for played in plays.values():
+        ends_with_everything_merged(played)
+        repeats_without_writes(played)
+        holds_what_the_demo_promises(played)
+        assert contracts.violations(played.exchanges) == []
+    assert len({played.tree for played in plays.values()}) == 1
+    # Stacked work targets the branch it builds on; work that waits starts from what is merged.
+    assert sorted(plays["stacked"].bases) == ["ai/SHOP-2", "main", "main"]
+    assert plays["wait"].bases == ["main", "main", "main"]
+
+
+def ends_with_everything_merged(played: Played) -> None:
+    account = played.account
     assert account["parent"] == {"key": "SHOP-1", "status": "Done"}
     assert len(account["sub_tasks"]) >= 3
     assert {child["status"] for child in account["sub_tasks"]} == {"Done"}
     assert {child["pull_request"]["merged"] for child in account["sub_tasks"]} == {True}
-    assert all(run.keys() == RUN_KEYS for run in account["runs"])
-    repeats = [run for run in account["runs"] if run["repeat"]]
-    assert len(repeats) == len(account["runs"]) - len(repeats)
+    assert "passes its tests" in played.told
+
+
+def repeats_without_writes(played: Played) -> None:
+    runs = played.account["runs"]
+    assert all(run.keys() == RUN_KEYS for run in runs)
+    repeats = [run for run in runs if run["repeat"]]
+    assert len(repeats) == len(runs) - len(repeats)
     assert [run for run in repeats if run["writes"] or run["model_calls"]] == []
-    assert contracts.violations(exchanges) == []
-    assert "passes its tests" in told
-    tree = subprocess.run(
-        ["git", "-C", account["repository"], "rev-parse", "main^{tree}"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert len(tree.stdout.strip()) == 40
 
 
-def test_the_story_holds_what_the_demo_promises(tmp_path):
-    """A revised plan, a question, a failed check that is repaired, both kinds of feedback, and a stacked pull request."""
-    account, _, told = demo(tmp_path, "--keep", str(tmp_path / "kept"))
-    phases = [run["phase"] for run in account["runs"]]
+def holds_what_the_demo_promises(played: Played) -> None:
+    """A revised plan, a question, a failed check that is repaired, and feedback of both kinds."""
+    runs = [run for run in played.account["runs"] if not run["repeat"]]
+    phases = [run["phase"] for run in runs]
     assert phases[:3] == ["plan", "plan", "breakdown"]
-    assert "asked" in [run["outcome"] for run in account["runs"]]
-    assert phases.count("revise") >= 2
-    transcripts = (tmp_path / "kept").glob("runs/*/temp/ai-runner-work/transcript.jsonl")
-    assert any("failed" in path.read_text() or "status 1" in path.read_text() for path in transcripts)
-    assert "targets main" in told
+    assert "asked" in [run["outcome"] for run in runs]
+    assert len([run for run in runs if run["phase"] == "revise" and run["model_calls"]]) == 2
+    transcripts = [
+        [json.loads(line) for line in path.read_text().splitlines()]
+        for path in played.kept.glob("runs/*/temp/ai-runner-work/transcript.jsonl")
+    ]
+    codes = [[one["exit_code"] for one in told if one["kind"] == "check"] for told in transcripts]
+    assert [one for one in codes if any(one) and one[-1] == 0] != []
+
+
+def test_a_sequence_that_the_configuration_does_not_know_is_refused() -> None:
+    """The choices are those of the configuration."""
+    done = start("--sequence", "random")
+    assert done.returncode == 2
+    told = done.stdout + done.stderr
+    assert "`--sequence random` is not known" in told
+    assert all(one in told for one in SEQUENCES)
+
+
+def test_one_run_by_the_action_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan is made by act with the shipped workflow and action: set-up, every stage, each secret in its step."""
+    # Packages that an earlier installation left in uv's cache are taken from there.
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    with open_world(tmp_path, brain=StoryBrain(), via="act", files=sample_files()) as world:
+        rita = world.people["rita"]
+        key = rita.create_ticket(recipes.TICKET_SUMMARY, recipes.TICKET_DESCRIPTION, project=PROJECT)
+        rita.assign(key, world.bot)
+        world.settle()
+        (run,) = world.actions.runs
+        assert run.conclusion == "success", run.log.read_text()
+        assert run.outputs["outcome"] == "done"
+        assert run.outputs["phase"] == "plan"
+        assert rita.status(key) == "Plan Review"
+        assert world.meters.of(run).model_calls > 0

@@ -46,6 +46,7 @@ PASSED_ON = (
     *("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_CACHE_DIR", "UV_OFFLINE"),
 )
 GRACE_SECONDS = 10.0
+MASK = b"::add-mask::"
 # `scripts/install-locked` lets an isolated Python find this checkout.
 RUNNER = (sys.executable, "-I", "-m", "runner")
 
@@ -461,6 +462,7 @@ class _ProcessExecutor(_Executor):
         ]
         code = self._run_child(run, arguments, env=env, cwd=workspace)
         run.outputs = read_outputs(output.read_text(encoding="utf-8"))
+        _mask(run.log)
         return code
 
 
@@ -529,6 +531,16 @@ def ship(action_dir: Path, target: Path) -> Path:
         elif source.is_file():
             shutil.copy(source, target / name)
     return target
+
+
+def _mask(log: Path) -> None:
+    """Take out of a log what the run asked to mask, as GitHub does: a sandbox may be given a real key."""
+    lines = log.read_bytes().splitlines(keepends=True)
+    secrets = {line.removeprefix(MASK).rstrip() for line in lines if line.startswith(MASK)} - {b""}
+    text = b"".join(line for line in lines if not line.startswith(MASK))
+    for secret in sorted(secrets, key=len, reverse=True):
+        text = text.replace(secret, b"***")
+    log.write_bytes(text)
 
 
 def read_outputs(text: str) -> dict[str, str]:

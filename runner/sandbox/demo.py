@@ -12,32 +12,45 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from runner.core.policy import Policy
+from runner.errors import ConfigError
+from runner.sandbox.account import account_of
 from runner.sandbox.actions import WorkflowRun
 from runner.sandbox.brain import StoryBrain, sample_files
+from runner.sandbox.github import GitHubSandbox
+from runner.sandbox.rehearsal import rehearse
 from runner.sandbox.story import Story, StoryError
-from runner.sandbox.world import World, open_world
+from runner.sandbox.world import CONFIG, Provider, World, configuration, open_world, seed_project
 
 Json = dict[str, Any]
+PROVIDERS: tuple[Provider, ...] = get_args(Provider)
+# As the configuration knows them, the default first.
+SEQUENCES: tuple[str, ...] = get_args(Policy.model_fields["sequence"].annotation)
 
 
 def demo_verb(arguments: argparse.Namespace) -> int:
-    """Play the story; 0 when it ends as it should."""
+    """Play the story; 0 when it ends as it should. ConfigError for arguments that cannot be used."""
+    if arguments.repo is not None or arguments.ticket is not None:
+        return _rehearse(arguments)
+    provider: Provider = arguments.provider or "anthropic"
+    sequence = _sequence(arguments.sequence) or SEQUENCES[0]
     narrator = Narrator()
     with _folder(arguments.keep) as folder:
         with open_world(
             folder,
             brain=StoryBrain(),
-            provider=arguments.provider,
+            provider=provider,
             via=arguments.via,
             twice=arguments.twice,
-            files=sample_files(),
+            seed=seed_sample,
+            settings={"AI_RUNNER_CONFIG": config_path(provider, sequence)},
         ) as world:
             world.actions.observers.append(lambda run: narrator.follow(run, world))
             story = Story(world, narrator.say)
             problem = _play(story, narrator)
-            account = account_of(world, story)
+            account = account_of(world, story.key)
             if arguments.record is not None:
                 world.recorder.write(arguments.record)
         if not problem:
@@ -46,6 +59,45 @@ def demo_verb(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(account))  # noqa: T201 - the result of the verb
     return 1 if problem else 0
+
+
+def _rehearse(arguments: argparse.Namespace) -> int:
+    if arguments.repo is None or arguments.ticket is None:
+        raise ConfigError(
+            "A rehearsal needs a repository and a ticket.",
+            remedy="Give both `--repo PATH` and `--ticket FILE`.",
+        )
+    arguments.sequence = _sequence(arguments.sequence)
+    account, problem = rehearse(arguments, Narrator())
+    if arguments.json:
+        print(json.dumps(account))  # noqa: T201 - the result of the verb
+    return 1 if problem else 0
+
+
+def _sequence(given: str | None) -> str | None:
+    if given is not None and given not in SEQUENCES:
+        raise ConfigError(
+            f"`--sequence {given}` is not known.",
+            remedy=f"Give one of the configuration's values: {', '.join(SEQUENCES)}.",
+        )
+    return given
+
+
+def config_path(provider: Provider, sequence: str) -> str:
+    """Where the configuration of this way to play the story lies."""
+    return f".github/ai-runner/{provider}-{sequence}.yml"
+
+
+def seed_sample(github: GitHubSandbox, accounts: Mapping[str, str]) -> None:
+    """The sample project with a configuration for each way to play: whichever is chosen, the code starts the same."""
+    files = sample_files()
+    configs = {
+        config_path(provider, sequence): configuration(files, provider, accounts, {"sequence": sequence})
+        for provider in PROVIDERS
+        for sequence in SEQUENCES
+    }
+    start = {path: content for path, content in files.items() if path != CONFIG}
+    seed_project(github, start, configs)
 
 
 def _play(story: Story, narrator: Narrator) -> str:
@@ -68,6 +120,10 @@ class Narrator:
         seconds = time.monotonic() - self._started
         name = f"{who}: " if who else ""
         print(f"[{seconds:5.1f} s] {name}{text}", file=sys.stderr, flush=True)  # noqa: T201 - the story's voice
+
+    def show(self, text: str) -> None:
+        """A text to read, apart from the story."""
+        print(f"\n{text}\n", file=sys.stderr, flush=True)  # noqa: T201 - as above
 
     def follow(self, run: WorkflowRun, world: World) -> None:
         """Tell what a run did, when it ends."""
@@ -93,54 +149,6 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         shutil.rmtree(target)
         target.mkdir()
     yield target
-
-
-def account_of(world: World, story: Story) -> Json:
-    """What happened, in numbers, as design and README describe it."""
-    rita = world.people["rita"]
-    pulls = {one["head"]: one for one in map(_pull, world.reviewer.pulls())}
-    children = rita.read(story.key)["fields"]["subtasks"] if story.key else []
-    return {
-        "parent": {"key": story.key, "status": rita.status(story.key) if story.key else ""},
-        "sub_tasks": [
-            {
-                "key": child["key"],
-                "status": rita.status(child["key"]),
-                "pull_request": pulls.get(f"ai/{child['key']}"),
-            }
-            for child in children
-        ],
-        "runs": [
-            _run(run, world) for run in world.actions.runs if run.conclusion not in ("cancelled", "skipped")
-        ],
-        "repository": str(world.github.git_dir),
-    }
-
-
-def _pull(pull: Mapping[str, Any]) -> Json:
-    return {
-        "number": pull["number"],
-        "state": pull["state"],
-        "merged": pull["merged_at"] is not None,
-        "head": pull["head"]["ref"],
-        "base": pull["base"]["ref"],
-    }
-
-
-def _run(run: WorkflowRun, world: World) -> Json:
-    traffic = world.meters.of(run)
-    cost = run.outputs.get("cost-usd", "")
-    return {
-        "key": run.key,
-        "phase": run.phase or None,
-        "outcome": run.outcome or run.conclusion,
-        "writes": traffic.writes,
-        "dispatches": traffic.dispatches,
-        "model_calls": traffic.model_calls,
-        "cost_usd": float(cost) if cost and cost != "unknown" else None,
-        "seconds": round(run.seconds, 2),
-        "repeat": run.repeat,
-    }
 
 
 def _check(account: Json, folder: Path, *, twice: bool) -> str:

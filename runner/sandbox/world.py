@@ -30,11 +30,14 @@ from runner.sandbox.server import Recorder
 
 Provider = Literal["anthropic", "openai"]
 Json = dict[str, object]
+# Fills the repository; given the accounts of the people by their first names.
+Seed = Callable[[GitHubSandbox, Mapping[str, str]], None]
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKFLOW = ROOT / "docs" / "workflow" / "ai-runner.yml"
 REPOSITORY = "acme/till"
 PROJECT = "SHOP"
+CONFIG = ".github/ai-runner.yml"
 BOT_EMAIL, BOT_TOKEN = "ai-runner@acme.example", "jira-token-of-the-runner"
 MODELS: Mapping[Provider, str] = {"anthropic": "anthropic:claude-opus-5-5", "openai": "openai:gpt-6.1-sol"}
 # Requests that read although they are sent by POST.
@@ -146,12 +149,20 @@ def open_world(
     provider: Provider = "anthropic",
     via: Via = "process",
     twice: bool = False,
-    files: Mapping[str, bytes],
+    files: Mapping[str, bytes] | None = None,
     prepare: Callable[[JiraSite], None] | None = None,
     policy: Mapping[str, object] | None = None,
     workers: int = 1,
+    seed: Seed | None = None,
+    default_branch: str = "main",
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[World]:
-    """Start everything and stop it again. ``files`` is the repository's first commit; ``policy`` adds to its configuration."""
+    """Start everything and stop it again.
+
+    ``files`` is the repository's first commit; ``policy`` adds to its configuration. Whoever wants something else in
+    the repository gives ``seed``. ``settings`` are repository variables and secrets that replace those of this world,
+    such as a provider's real address and key.
+    """
     recorder, meters = Recorder(), Meters()
     site = JiraSite()
     people = {
@@ -168,19 +179,20 @@ def open_world(
     else:
         site.add_project(PROJECT, name="Shop")
     jira = JiraSandbox(site, recorder=recorder)
-    github = GitHubSandbox(REPOSITORY, git_dir=folder / "repository.git", recorder=recorder)
+    github = GitHubSandbox(
+        REPOSITORY, git_dir=folder / "repository.git", default_branch=default_branch, recorder=recorder
+    )
     models = ScriptedModels(brain)
     jira.observers.append(meters.jira)
     github.observers.append(meters.github)
     models.observers.append(meters.model)
     with jira, github, models:
         names = {name.split()[0].lower(): account for name, account in people.items()}
-        config = _configuration(files, provider, names, policy or {})
-        workflow = WORKFLOW.read_bytes()
-        github.seed(
-            {**files, ".github/ai-runner.yml": config, ".github/workflows/ai-runner.yml": workflow},
-            "Start the project",
-        )
+        if seed is not None:
+            seed(github, names)
+        else:
+            start = files or {}
+            seed_project(github, start, {CONFIG: configuration(start, provider, names, policy or {})})
         github.configure(allow_actions_pull_requests=True)
         github.add_user("rey", "github-token-of-rey", "write")
         github.add_token(
@@ -195,17 +207,24 @@ def open_world(
                 "GITHUB_SERVER_URL": github.url,
                 "GITHUB_REPOSITORY": REPOSITORY,
             },
-            secrets={
-                "JIRA_API_TOKEN": BOT_TOKEN,
-                "ANTHROPIC_API_KEY": SANDBOX_KEY,
-                "OPENAI_API_KEY": SANDBOX_KEY,
-            },
-            variables={
-                "JIRA_BASE_URL": jira.url,
-                "JIRA_EMAIL": BOT_EMAIL,
-                "ANTHROPIC_BASE_URL": models.anthropic_url,
-                "OPENAI_BASE_URL": models.openai_url,
-            },
+            secrets=_replaced(
+                {
+                    "JIRA_API_TOKEN": BOT_TOKEN,
+                    "ANTHROPIC_API_KEY": SANDBOX_KEY,
+                    "OPENAI_API_KEY": SANDBOX_KEY,
+                },
+                settings,
+            ),
+            variables=_replaced(
+                {
+                    "AI_RUNNER_CONFIG": CONFIG,
+                    "JIRA_BASE_URL": jira.url,
+                    "JIRA_EMAIL": BOT_EMAIL,
+                    "ANTHROPIC_BASE_URL": models.anthropic_url,
+                    "OPENAI_BASE_URL": models.openai_url,
+                },
+                settings,
+            ),
             mint_token=lambda permissions: _mint(github, permissions),
             work_dir=folder / "runs",
             via=via,
@@ -254,11 +273,21 @@ def _mint(github: GitHubSandbox, permissions: Mapping[str, str]) -> str:
     return token
 
 
-def _configuration(
+def _replaced(own: Mapping[str, str], given: Mapping[str, str] | None) -> dict[str, str]:
+    return {name: (given or {}).get(name, value) for name, value in own.items()}
+
+
+def seed_project(github: GitHubSandbox, files: Mapping[str, bytes], configs: Mapping[str, bytes]) -> None:
+    """Make the first commit: the project's files, its configurations by path, and the shipped workflow."""
+    workflow = {".github/workflows/ai-runner.yml": WORKFLOW.read_bytes()}
+    github.seed({**files, **configs, **workflow}, "Start the project")
+
+
+def configuration(
     files: Mapping[str, bytes], provider: Provider, accounts: Mapping[str, str], extra: Mapping[str, object]
 ) -> bytes:
     """The repository's own configuration with the world's accounts and models filled in."""
-    config: Json = yaml.safe_load(files.get(".github/ai-runner.yml", b"")) or {}
+    config: Json = yaml.safe_load(files.get(CONFIG, b"")) or {}
     model = MODELS[provider]
     config["models"] = {"plan": model, "implement": model, "revise": model}
     known = config.get("jira")
