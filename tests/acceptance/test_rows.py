@@ -230,7 +230,7 @@ def sub_tasks_made(acme: Team, key: str, ran: Ran) -> None:
 
 def woken(acme: Team, key: str, ran: Ran) -> None:
     stands("Done", "rey", "was merged")(acme, key, ran)
-    assert acme.site.issues[acme.site.issue(key).parent_id].key in ran.end.next
+    assert acme.rita.read(key)["fields"]["parent"]["key"] in ran.end.next
 
 
 ROWS = {
