@@ -423,8 +423,22 @@ def _settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) ->
         )
     is_taken = view.has_family_label(phases.STOP) or (work.was_mine and not view.is_mine)
     short = "stopped" if is_taken else _falls_short(result)
+    if short:
+        work = _as_far_as_answered(work, result.answers, is_taken=is_taken)
     one = _Work(work=work, result=result, entry=entry, is_short=short, is_taken=is_taken)
     return _publish(view, one)
+
+
+def _as_far_as_answered(work: Work, answers: Sequence[PointAnswer], *, is_taken: bool) -> Work:
+    """The work without the points that an unfinished result left open: they are not told to be done.
+
+    They stay unread and come back with the ticket, unless it was taken from us: then they start nothing.
+    """
+    answered = {answer.id for answer in answers}
+    kept = tuple(point for point in work.feedback if point.id in answered or point.source == "check")
+    left = {point.id for point in work.feedback if point not in kept}
+    items = {id_: version for id_, version in work.seen.items.items() if is_taken or id_ not in left}
+    return replace(work, feedback=kept, seen=replace(work.seen, items=items))
 
 
 def _falls_short(result: Result) -> str:
@@ -843,6 +857,8 @@ def from_evidence(view: View) -> Decision | None:
         baseline=tuple(check for check in checks if not check.is_green) if short == "done" else (),
     )
     is_short = short if short in ENDS_SHORT else ""
+    if is_short:
+        work = _as_far_as_answered(work, answers, is_taken=False)
     return _publish(view, _Work(work=work, result=result, entry=None, is_short=is_short, is_taken=False))
 
 
