@@ -35,14 +35,18 @@ def singles(phase: str) -> Iterator[tuple[Plan, bool]]:
 
 
 def pairs(phase: str) -> Iterator[Plan]:
-    """Two crashes in a row: every pair of kills, and lost answers by sample."""
-    numbers = range(1, undisturbed(phase).effects + 1)
+    """Two crashes in a row: every pair of kills, and lost answers by sample.
+
+    The second run has what the first one left, and a claim of its own; numbers beyond that kill nobody.
+    """
+    effects = undisturbed(phase).effects
+    numbers = range(1, effects + 1)
     choice = random.Random(f"pairs of {phase}")
     every: list[Plan] = []
     for first in numbers:
-        for second in numbers:
+        for second in range(1, min(effects, effects - first + 4) + 1):
             every.append(({first: Crash.BEFORE}, {second: Crash.BEFORE}))
-            if choice.random() < 0.2:
+            if choice.random() < 0.05:
                 every.append(({first: Crash.LOST, second: Crash.BEFORE}, {second: Crash.BEFORE}))
                 every.append(({first: Crash.BEFORE}, {second: Crash.LOST}))
     yield from every if IS_FULL else choice.sample(every, FAST_PAIRS)

@@ -47,7 +47,9 @@ def kinds() -> dict[str, str]:
 
 def chosen(fault: Fault) -> list[str]:
     """The kinds of request that meet this fault here: all of them, or a sample that differs for each fault."""
-    names = sorted(kinds())
+    is_read = " GET "
+    # A read that is not answered is the same whether the service saw it or not.
+    names = sorted(name for name in kinds() if fault.when == "before" or is_read not in name)
     return names if IS_FULL else random.Random(fault.name).sample(names, FAST_KINDS)
 
 
@@ -101,7 +103,7 @@ def test_random_faults_on_every_request_leave_nothing_wrong(
     phase: str, share: float, request: pytest.FixtureRequest
 ) -> None:
     """Once the faults stop, the undisturbed end is reached, whatever the run was through."""
-    seeds = range(10 if IS_FULL else 1)
+    seeds = range(5 if IS_FULL else 1)
     bad = {}
     for seed in seeds:
         scene = PHASES[phase]().copy()

@@ -102,7 +102,11 @@ class Stand:
             "GITHUB_REPOSITORY": REPOSITORY,
         }
         with subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         ) as child:
             with self.lock:
                 self.child = child
@@ -142,5 +146,7 @@ def test_a_killed_process_is_recovered_from(
         folder.mkdir()
         if problems := killed(phase, number, how, folder):
             bad[number] = problems
-    count(request, "killed processes", cases=len(numbers), converged=len(numbers) - len(bad), violated=len(bad))
+    count(
+        request, "killed processes", cases=len(numbers), converged=len(numbers) - len(bad), violated=len(bad)
+    )
     assert bad == {}

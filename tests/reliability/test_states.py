@@ -96,7 +96,7 @@ def test_a_second_run_in_a_row_has_nothing_to_do_in_any_state(request: Any) -> N
     run_state_machine_as_test(
         Anything,
         settings=settings(
-            max_examples=120 if IS_FULL else 6,
+            max_examples=60 if IS_FULL else 6,
             stateful_step_count=25 if IS_FULL else 10,
             deadline=None,
             derandomize=True,
