@@ -927,8 +927,7 @@ def closed_by_a_person() -> Snapshot:
 
 @case("none", "nothing")
 def closed_by_a_person_and_handled() -> Snapshot:
-    snap = ended("closed", ours(marker(Kind.CLOSED, key=FIRST, number=7), 51), status="Blocked")
-    return snap
+    return ended("closed", ours(marker(Kind.CLOSED, key=FIRST, number=7), 51), status="Blocked")
 
 
 @case("14", "done", "comment:closed", "open:main")
