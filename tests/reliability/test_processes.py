@@ -16,7 +16,6 @@ from runner.cli import START
 from runner.core.handover import WorkFile, read_file, write_file
 from runner.sandbox.github import GitHubSandbox
 from runner.sandbox.jira import JiraSandbox
-from tests.reliability import scenes
 from tests.reliability.arena import BOT_EMAIL, BOT_TOKEN, REPOSITORY, RUN_TOKEN
 from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import undisturbed
