@@ -30,7 +30,7 @@ from runner.workflow.sweep import sweep_stage
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [
     *(ROOT / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "prompts" / "README.md",
 ]
 GENERATOR = ROOT / "scripts" / "generate-docs"
@@ -206,7 +206,7 @@ def test_every_option_that_is_told_exists(page: Path) -> None:
     told = [
         option
         for line in text_of(page).splitlines()
-        if not re.search(r"generate-docs|curl|pip install|npm |python -m", line)
+        if not re.search(r"generate-docs|curl|pip install|npm |python -m|- make |\brun: ", line)
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]+", line)
     ]
     assert [option for option in told if option not in real] == []
@@ -344,6 +344,6 @@ def test_yaml_on_every_page_is_yaml(page: Path) -> None:
 
 @by_page
 def test_actions_on_every_page_are_pinned(page: Path) -> None:
-    """What is copied names a full commit, with the release beside it."""
+    """What is copied names a full commit, with the release beside it, or an action of the adopter's own repository."""
     used = re.findall(r"^ *(?:- )?uses: (.*)", text_of(page), re.MULTILINE)
-    assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # .+", one)] == []
+    assert [one for one in used if not re.fullmatch(r"\./.+|[\w./-]+@[0-9a-f]{40} # .+", one)] == []

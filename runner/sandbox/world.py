@@ -156,12 +156,13 @@ def open_world(
     seed: Seed | None = None,
     default_branch: str = "main",
     settings: Mapping[str, str] | None = None,
+    workflow: Path = WORKFLOW,
 ) -> Iterator[World]:
     """Start everything and stop it again.
 
     ``files`` is the repository's first commit; ``policy`` adds to its configuration. Whoever wants something else in
     the repository gives ``seed``. ``settings`` are repository variables and secrets that replace those of this world,
-    such as a provider's real address and key.
+    such as a provider's real address and key. ``workflow`` is the shipped one, or what an adopter made of it.
     """
     recorder, meters = Recorder(), Meters()
     site = JiraSite()
@@ -200,7 +201,7 @@ def open_world(
         )
         github.add_user("jira-automation", "github-token-of-jira-automation", "write")
         actions = ActionsEngine(
-            WORKFLOW,
+            workflow,
             ROOT,
             environment=lambda: {
                 "GITHUB_API_URL": github.url,

@@ -20,15 +20,8 @@ import yaml
 from runner.errors import ConfigError
 from runner.sandbox.brain import StoryBrain
 from runner.sandbox.models import ScriptedModels
-from runner.sandbox.rehearsal import (
-    AUTOMATIC_ANSWER,
-    Plan,
-    Source,
-    configure,
-    read_source,
-    read_ticket,
-    real_settings,
-)
+from runner.sandbox.reader import Plan, Source, configure, read_source, read_ticket, real_settings
+from runner.sandbox.rehearsal import AUTOMATIC_ANSWER
 
 ROOT = Path(__file__).resolve().parents[2]
 TICKET = "# Greet people by name\n\nThe script should greet whoever is named.\n"
