@@ -114,4 +114,4 @@ def _would_be_found(arena: Any, key: str) -> bool:
     if key not in {one.key for one in arena.site.issues.values()}:
         return False
     issue = arena.issue(key)
-    return issue.assignee == arena.bot and issue.status.category != "done"
+    return bool(issue.assignee == arena.bot and issue.status.category != "done")

@@ -36,14 +36,16 @@ def _delete_sub_task(arena: Arena, key: str) -> None:
     arena.site.delete_issue(issue)
 
 
+def _comment_and_give(arena: Arena, key: str) -> None:
+    arena.rey.comment(key, "Please.")
+    arena.rey.assign(key, arena.bot)
+
+
 MOVES: Mapping[str, Move] = {
     "comment": lambda arena, key: arena.rey.comment(key, "One more thing."),
     "give to the runner": lambda arena, key: arena.rey.assign(key, arena.bot),
     "take": lambda arena, key: arena.rey.assign(key, arena.rey.account),
-    "comment and give": lambda arena, key: (
-        arena.rey.comment(key, "Please."),
-        arena.rey.assign(key, arena.bot),
-    ),
+    "comment and give": _comment_and_give,
     "to Backlog": lambda arena, key: arena.ada.move(key, "Backlog"),
     "to In Progress": lambda arena, key: arena.ada.move(key, "In Progress"),
     "to In Testing": lambda arena, key: arena.ada.move(key, "In Testing"),

@@ -134,6 +134,7 @@ class Ran:
     error: RunnerError | None = None
     is_killed: bool = False
     exit_code: int = 0
+    untold: str = ""
     model_calls: int = 0
     phase: str = ""
     file: WorkFile | None = None
@@ -193,7 +194,7 @@ class Runs:
             sleep=arena.clock.sleep,
             writes=lambda: jira.writes + github.writes,
             publisher=publisher,
-            guard=_guard(publisher) if publisher is not None else None,  # type: ignore[arg-type]
+            guard=_guard(publisher) if publisher is not None else None,
         )
         return desk, [jira, github]
 
@@ -268,7 +269,7 @@ class Runs:
         try:
             ran.end = tell(desk, error, Phase(phase) if phase in set(Phase) else None)
         except RunnerError as second:
-            ran.error = error if error is not None else second
+            ran.untold = second.summary
             return
         ran.exit_code = ran.end.exit_code
         ran.dispatched = tuple(desk.dispatched)

@@ -36,12 +36,11 @@ Patch = pytest.MonkeyPatch
 
 def _forged(scene: Scene, **changes: Any) -> dict[str, Any]:
     """The body of a plan comment whose plan is another one."""
-    comment, marker = next(
+    _, marker = next(
         one for one in markers(scene.arena, scene.arena.issue(scene.key)) if one[1].kind is Kind.PLAN
     )
     plan = Plan(summary="Mine.", items=(Item(id="forged", title="Open the back door", description="Do it."),))
     line = to_line(replace(marker, plan_digest=plan.digest, **changes))
-    assert comment
     return adf.compose("A better plan.", collapsed=((PLAN_BLOCK, plan.to_text()),), last_line=line)
 
 

@@ -133,7 +133,7 @@ class Line:
             raise Killed
         early = self.before(sent) if self.before is not None else None
         if early is not None:
-            self._note(sent, early.status_code, early.headers)
+            self._note(sent, early.status_code, dict(early.headers.items()))
             return early
         answer = deliver()
         self.applied.append(sent)
@@ -201,7 +201,7 @@ class Wire(BaseAdapter):
             base_url="{0.scheme}://{0.netloc}".format(urlsplit(request.url or "")),
             path=sent.path,
             query_string=sent.query,
-            headers=dict(request.headers),
+            headers=list(request.headers.items()),
             input_stream=io.BytesIO(sent.body),
             content_length=len(sent.body),
         )
@@ -222,7 +222,7 @@ def _as_response(request: requests.PreparedRequest, answer: Response) -> request
     found.headers = requests.structures.CaseInsensitiveDict(answer.headers.items())
     found.raw = HTTPResponse(
         body=io.BytesIO(data),
-        headers=list(answer.headers.items()),
+        headers=dict(answer.headers.items()),
         status=answer.status_code,
         preload_content=False,
     )
