@@ -22,9 +22,8 @@ demo: $(VENV)/$(if $(findstring act,$(ARGS)),dev,sandbox).stamp ## A ticket's wh
 test: $(VENV)/dev.stamp ## The tests
 	@$(PYTHON) -m pytest -q -n auto $(ARGS)
 
-test-full: test ## The tests, then the demo in all its forms
-	$(RUN) demo --twice --provider anthropic
-	$(RUN) demo --twice --provider openai
+test-full: $(VENV)/dev.stamp ## Every crash, fault, race and edit, then the story through act
+	@AI_RUNNER_FULL=1 $(PYTHON) -m pytest -q -n auto $(ARGS)
 	$(RUN) demo --via act --provider anthropic
 	$(RUN) demo --via act --provider openai
 
