@@ -168,6 +168,6 @@ def test_workflows_with_a_recipe_satisfy_zizmor(page: Path, tmp_path: Path) -> N
         # `$/` would take an action from the commit of a closed pull request; the page takes the default branch's.
         config = tmp_path / "zizmor.yml"
         config.write_text("rules:\n  self-repository:\n    disable: true\n")
-        command = [zizmor, "--offline", "--quiet", "--config", config, path]
+        command = [str(zizmor), "--offline", "--quiet", "--config", str(config), str(path)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
