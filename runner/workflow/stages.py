@@ -16,7 +16,7 @@ from runner.core.acceptance import criteria
 from runner.core.attachments import Materials
 from runner.core.decide import Decision, Outcome, RunInfo, decide
 from runner.core.decide.errors import on_error
-from runner.core.decide.results import bill_of
+from runner.core.decide.outcomes import bill_of
 from runner.core.decide.view import View
 from runner.core.digests import digest
 from runner.core.effects import Effect, Push

@@ -164,3 +164,35 @@ def failed(
         effects=tuple(effects),
         exit_code=exit_code,
     )
+
+
+def said_once(view: View, row: str, code: str, text: str, reason: str) -> Decision:
+    """Say something to the ticket unless it was said before; the ticket waits for a person."""
+    effects = () if view.has_note(code) else (note(view, code, text),)
+    return Decision(row=row, outcome=Outcome.WAITING, reason=reason, phase=Phase.BREAKDOWN, effects=effects)
+
+
+def exhausted(view: View, phase: Phase) -> Decision:
+    """The attempts ran out: stop, so that it does not repeat for ever."""
+    count = view.attempts
+    return failed(
+        view,
+        row="15",
+        what=f"{count} attempts at {texts.DOING[phase]} did not reach an end.",
+        meaning="I stop here, so that this does not repeat for ever. What was pushed stays.",
+        remedy="Look at the last run's log. To try again, assign this ticket to me.",
+        phase=phase,
+    )
+
+
+def no_base(view: View, base: str, phase: Phase) -> Decision:
+    """The branch that the work starts from does not exist."""
+    return failed(
+        view,
+        row="15",
+        what=f"The branch `{base}`, which this work starts from, does not exist in the repository.",
+        meaning="Nothing was started.",
+        remedy="Create the branch or correct `pull_request.base`, then assign the ticket to me.",
+        phase=phase,
+        exit_code=2,
+    )
