@@ -137,6 +137,15 @@ def test_a_sequence_that_the_configuration_does_not_know_is_refused() -> None:
     assert all(one in told for one in SEQUENCES)
 
 
+def test_a_folder_that_is_no_earlier_demo_is_not_emptied(tmp_path: Path) -> None:
+    """`--keep` may be a mistyped path; what lies there stays."""
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = start("--keep", str(tmp_path))
+    assert done.returncode == 2
+    assert "holds something else than an earlier demo" in done.stderr
+    assert (tmp_path / "thesis.txt").exists()
+
+
 def test_one_run_by_the_action_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plan is made by act with the shipped workflow and action: set-up, every stage, each secret in its step."""
     # Packages that an earlier installation left in uv's cache are taken from there.

@@ -65,7 +65,8 @@ _COMMON = {
     "does",
     "were",
 }
-_NOTED = re.compile(r"^- `([^`]+)`", re.MULTILINE)
+# As `_note` writes it: lists in the ticket may begin with code, too.
+_NOTED = re.compile(r"^- `([^`]+)`: (?:\d+ lines|long;)", re.MULTILINE)
 
 
 class StoryBrain:

@@ -146,6 +146,10 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     keep.mkdir(parents=True, exist_ok=True)
     target = keep.resolve()
     if any(target.iterdir()):
+        if not all((target / name).is_dir() for name in ("repository.git", "runs")):
+            raise ConfigError(
+                f"`{keep}` holds something else than an earlier demo.", remedy="Give `--keep` a new folder."
+            )
         shutil.rmtree(target)
         target.mkdir()
     yield target

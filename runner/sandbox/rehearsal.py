@@ -321,6 +321,9 @@ def _play(rehearsal: Rehearsal, ticket: Ticket, voice: Voice) -> str:
     except TimeoutError as exc:
         voice.say("", f"The rehearsal broke off: {exc}")
         return str(exc)
+    except KeyboardInterrupt:
+        rehearsal.is_stopped = True
+        voice.say("", "Stopped; what was made so far is kept")
     return ""
 
 

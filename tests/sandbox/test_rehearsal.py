@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -221,6 +222,37 @@ def test_the_reader_approves_and_reviews_on_the_terminal(tmp_path: Path) -> None
     assert "revise" in [run["phase"] for run in ended.account["runs"]]
     assert ended.fetches[0][-1] == "ai/SHOP-2"
     assert "#1 (open) SHOP-2: " in ended.told
+
+
+def test_an_interrupted_rehearsal_keeps_what_was_made(tmp_path: Path) -> None:
+    """Control-C is a way to say stop: the last lines still say where everything is."""
+    repo = repository(tmp_path / "repo")
+    mine, theirs = os.openpty()
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "runner", "demo", "--repo", str(repo)),
+            *("--ticket", str(ticket(tmp_path)), "--keep", str(tmp_path / "kept")),
+        ],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=theirs,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert child.stderr is not None
+    told = b""
+    while not told.endswith(b"[approve / comment / stop] "):
+        byte = child.stderr.read(1)
+        assert byte, told.decode()
+        told += byte
+    child.send_signal(signal.SIGINT)
+    told += child.stderr.read()
+    code = child.wait(60)
+    child.stderr.close()
+    os.close(mine)
+    os.close(theirs)
+    assert code == 0
+    assert "Stopped; what was made so far is kept" in told.decode()
+    assert f"Everything is in {tmp_path / 'kept'}" in told.decode()
 
 
 # --- what cannot be rehearsed -----------------------------------------------------------------------
