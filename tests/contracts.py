@@ -9,7 +9,9 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
+
+from jsonschema import Draft4Validator, ValidationError
 
 DATA = Path(__file__).resolve().parent / "data" / "contracts"
 
@@ -32,7 +34,24 @@ def checker() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.load = load  # type: ignore[attr-defined]
+    module.Draft4Validator = _Remembering  # type: ignore[attr-defined]
     return module
+
+
+class _Remembering:
+    """Validates a document once: a story reads the same comments again and again, and the schema is slow."""
+
+    known: ClassVar[dict[str, tuple[ValidationError, ...]]] = {}
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._validator = Draft4Validator(schema)
+
+    def iter_errors(self, document: object) -> tuple[ValidationError, ...]:
+        """Every error, as the validator itself gives them."""
+        key = json.dumps(document, sort_keys=True)
+        if key not in self.known:
+            self.known[key] = tuple(self._validator.iter_errors(document))
+        return self.known[key]
 
 
 def violations(exchanges: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -47,4 +66,4 @@ def violations(exchanges: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def is_adf(document: object) -> bool:
     """Whether the published schema accepts a rich-text document."""
-    return bool(checker().Draft4Validator(load("adf.schema.json")).is_valid(document))
+    return bool(Draft4Validator(load("adf.schema.json")).is_valid(document))

@@ -327,7 +327,7 @@ def test_following_decisions_comes_to_rest(snap: Snapshot, chosen: Policy, data:
 
     assert len(world.line.sent) == sent, (rows, world.line.sent, end)
     writing = rows[:-1]
-    assert all(one != other for one, other in itertools.pairwise(writing)), (writing, end)
+    assert all(one != other for one, other in itertools.pairwise(writing)), (writing, end, world.line.sent)
     assert set(duplicates(world)) <= set(before)
 
 

@@ -11,7 +11,8 @@ from werkzeug.wrappers import Request, Response
 
 from runner.adapters import adf, git
 from runner.adapters.jira import JiraTickets
-from runner.core.decide import parts, results, rules
+from runner.core.decide import parts, plan_results, rules, work_results, work_rules
+from runner.core.decide.pull_request_rules import pull_request_ended
 from runner.core.decide.view import PLAN_BLOCK, Marked, View
 from runner.core.effects import EditTicket
 from runner.core.markers import Kind, from_line, is_marker_line, to_line
@@ -278,12 +279,13 @@ def labels_after_create(patch: Patch) -> None:
 
 def no_evidence(patch: Patch) -> None:
     """What an earlier run pushed is not looked at."""
-    patch.setattr(results, "from_evidence", lambda _: None)
+    for module in (rules, work_rules):
+        patch.setattr(module, "from_evidence", lambda _: None)
 
 
 def no_veto(patch: Patch) -> None:
     """A closed pull request means nothing."""
-    patch.setattr(rules, "ORDER", tuple(one for one in rules.ORDER if one is not rules.pull_request_ended))
+    patch.setattr(rules, "ORDER", tuple(one for one in rules.ORDER if one is not pull_request_ended))
 
 
 def no_counting(patch: Patch) -> None:
@@ -317,7 +319,8 @@ def no_read_back(patch: Patch) -> None:
 
 def no_second_look(patch: Patch) -> None:
     """What arrived while the model worked is not looked for."""
-    patch.setattr(results, "_news", lambda *_: ())
+    for module in (plan_results, work_results):
+        patch.setattr(module, "news_since", lambda *_: ())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,13 @@ from functools import cached_property
 from runner.core import phases
 from runner.core.digests import content_digest, input_digest
 from runner.core.effects import is_attempt
-from runner.core.feedback import Feedback, check_points, comment_points, pull_request_points
+from runner.core.feedback import (
+    Feedback,
+    changes_requested,
+    check_points,
+    comment_points,
+    pull_request_points,
+)
 from runner.core.markers import (
     Kind,
     LedgerEntry,
@@ -323,12 +329,22 @@ class View:
         return (Feedback(id="ticket", source="ticket", version=self.content_digest, author="", text=text),)
 
     @cached_property
+    def is_asked_to_revise(self) -> bool:
+        """Whether a person wants the work changed: by giving it back with words, or by requesting changes."""
+        pull_request = self.open_pull_request
+        demanded = pull_request is not None and changes_requested(pull_request, self.seen)
+        return demanded or (self.is_mine and bool(self.unread))
+
+    @cached_property
     def failed_checks(self) -> tuple[Feedback, ...]:
-        """Checks that failed on our own head and were not looked at yet, while the cap allows another fix."""
+        """Checks that failed on our own head and were not looked at yet.
+
+        Past the cap only a person's demand counts: it begins a new series, which looks at the checks as well.
+        """
         pull_request, record = self.open_pull_request, self.record
         if pull_request is None or record is None or not self.head_is_ours:
             return ()
-        if record.check_fixes >= self.policy.caps.check_fixes:
+        if record.check_fixes >= self.policy.caps.check_fixes and not self.is_asked_to_revise:
             return ()
         return tuple(one for one in check_points(pull_request) if not self.seen.covers(one.id, one.version))
 

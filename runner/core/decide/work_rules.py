@@ -25,7 +25,7 @@ from runner.core.effects import (
     MoveTo,
     PutComment,
 )
-from runner.core.feedback import Feedback, changes_requested
+from runner.core.feedback import Feedback
 from runner.core.handover import Work
 from runner.core.markers import Kind
 from runner.core.phases import Phase, State
@@ -49,8 +49,7 @@ def feedback(view: View) -> Decision | None:
     is_handed_over = view.state is State.IN_TESTING
     if pull_request is None and not (is_handed_over and view.is_mine):
         return None
-    demanded = pull_request is not None and changes_requested(pull_request, view.seen)
-    if (view.is_mine and view.unread) or demanded or view.failed_checks:
+    if view.is_asked_to_revise or view.failed_checks:
         return ask_for_work(view, "6", (*view.unread, *view.failed_checks))
     if is_handed_over and view.is_mine:
         who = hand(view, "reviewer")
@@ -131,7 +130,7 @@ def ask_for_work(view: View, row: str, points: tuple[Feedback, ...], *, reset: b
         expected=branch.sha if branch is not None else None,
         predecessor=predecessor,
         feedback=points,
-        seen=view.taken_into_account(view.failed_checks),
+        seen=view.taken_into_account(point for point in points if point.source == "check"),
         plan=view.plan if view.item_id is not None else None,
         item=view.item,
         was_mine=view.is_mine,
