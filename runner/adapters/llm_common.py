@@ -428,7 +428,7 @@ class Exchange:
         thread.start()
         try:
             error = self._wait(deadline)
-        except BaseException:
+        except BaseException:  # a signal of ours, too, must not leave the call running
             self._abandon()
             raise
         if error is not None:

@@ -97,7 +97,7 @@ class Jail:
                     file.write(data)
                     os.fchmod(file.fileno(), 0o755 if mode == "100755" else 0o644)
                 os.replace(passing, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except BaseException:
+            except BaseException:  # whatever ends the write, no half-written file stays
                 with suppress(OSError):
                     os.unlink(passing, dir_fd=folder)
                 raise

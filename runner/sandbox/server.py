@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -73,7 +74,7 @@ class _QuietHandler(WSGIRequestHandler):
         self.close_connection = True
 
 
-class Service:
+class Service(ABC):
     """A WSGI application on its own loopback port, served by threads.
 
     Subclasses implement ``respond``. ``stop`` ends the server and waits for its thread.
@@ -87,9 +88,9 @@ class Service:
         self._thread: threading.Thread | None = None
         self.observers: list[Callable[[Request, Response], None]] = []
 
+    @abstractmethod
     def respond(self, request: Request) -> Response:
         """Answer one request."""
-        raise NotImplementedError
 
     def is_recorded(self, request: Request) -> bool:
         """Whether this exchange belongs to a REST contract (git traffic and files do not)."""
