@@ -33,7 +33,8 @@ STAGES = ("gather", "fetch", "think", "publish", "conclude")
 PHASES = ("auto", "plan", "breakdown", "implement", "revise", "complete", "sweep")
 
 _COMMON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR",
-           "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy",
+           "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
+           "all_proxy", "no_proxy",
            "GITHUB_ACTIONS", "GITHUB_API_URL", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID",
            "GITHUB_RUN_ATTEMPT", "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_WORKFLOW", "RUNNER_TEMP",
            "AI_RUNNER_CONFIG", "AI_RUNNER_ISSUE_KEY", "AI_RUNNER_PHASE", "AI_RUNNER_DRY_RUN", "AI_RUNNER_PAUSED",
@@ -140,10 +141,11 @@ def _run_verb(arguments: argparse.Namespace) -> int:
         return _replay(arguments)
     from runner.adapters.console import open_console
     from runner.core.redact import Redactor
-    from runner.settings import Settings
+    from runner.settings import Settings, share_certificates
 
-    environ = dict(os.environ)
+    environ = os.environ
     try:
+        share_certificates(environ)
         settings = Settings.from_environ(environ)
     except ConfigError as exc:
         in_actions = environ.get("GITHUB_ACTIONS") == "true"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -37,6 +37,9 @@ INPUTS: Mapping[str, str] = {
     "OPENAI_BASE_URL": "openai-base-url",
 }
 SECRETS = ("JIRA_API_TOKEN", "JIRA_BEARER_TOKEN", "GITHUB_TOKEN", "ANTHROPIC_API_KEY", "OPENAI_API_KEY")
+
+# Files of certificates to trust: the models' SDKs read the first, the clients of Jira, GitHub and git the second.
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
 
 DEFAULT_CONFIG = ".github/ai-runner.yml"
 _REPOSITORY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,38})/(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
@@ -172,6 +175,20 @@ class Settings(BaseModel):
         if not (self.run_id and self.git_url):
             return None
         return f"{self.git_url}/actions/runs/{self.run_id}/attempts/{self.run_attempt}"
+
+
+def share_certificates(environ: MutableMapping[str, str]) -> None:
+    """Let either variable with certificates do for every client. Raises ConfigError for a file that is not there."""
+    given = {name: environ[name] for name in CERTIFICATES if environ.get(name)}
+    for name, value in given.items():
+        if not Path(value).is_file():
+            raise ConfigError(
+                f"`{name}` (`{value[:200]}`) is not a file that can be read.",
+                remedy="Give the path of a file with the certificates to trust, as it is on the machine of the job.",
+            )
+    shared = next(iter(given.values()), None)
+    if shared is not None:
+        environ.update({name: given.get(name, shared) for name in CERTIFICATES})
 
 
 class _Reader:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from runner.adapters.obstacles import network_error
 from runner.errors import (
     ConfigError,
     MovedUnderUs,
@@ -82,6 +83,10 @@ def remote_failure(command: str, ended: Ended) -> RunnerError:
     """What a failed conversation with the server means."""
     error = ended.error
     reason = _reason(error)
+    host = re.search(r"unable to access '\w+://([^/:']+)", error)
+    on_the_way = network_error(error, service="GitHub", host=host[1] if host else "git", detail=error)
+    if on_the_way is not None:
+        return on_the_way
     if ended.timed_out or _DOWN.search(error):
         why = "no answer in time" if ended.timed_out else reason
         return Unavailable(f"git could not reach GitHub ({why}).", detail=error)

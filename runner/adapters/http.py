@@ -30,6 +30,7 @@ import requests
 import urllib3.exceptions
 from requests.auth import AuthBase
 
+from runner.adapters.obstacles import network_error
 from runner.core.redact import Redactor, clean
 from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, Unauthorized, Unavailable
 
@@ -401,9 +402,10 @@ class HttpClient:
             return Ambiguous(
                 f"{self.service} did not say whether it accepted a change.", detail=detail, retry_at=retry_at
             )
+        also = ", and `HTTPS_PROXY`" if "ProxyError" in failure.reason else ""
         return Unavailable(
             f"{self.service} is not answering as it should.",
-            remedy=f"If this lasts, check the base address of {self.service}.",
+            remedy=f"If this lasts, check the base address of {self.service}{also}.",
             detail=detail,
             retry_at=retry_at,
         )
@@ -471,8 +473,8 @@ class HttpClient:
                 allow_redirects=False,
                 stream=True,
             )
-        except requests.exceptions.SSLError as exc:
-            raise self._tls_failure(exc) from exc
+        except (requests.exceptions.SSLError, requests.exceptions.ProxyError) as exc:
+            raise self._met_on_the_way(exc, url) from exc
         except requests.exceptions.ConnectTimeout as exc:
             raise _Failure("no connection in time", may_be_done=False) from exc
         except requests.exceptions.Timeout as exc:
@@ -487,14 +489,11 @@ class HttpClient:
                 detail=type(exc).__name__,
             ) from None
 
-    def _tls_failure(self, exc: requests.exceptions.SSLError) -> ConfigError | _Failure:
-        if "certificate verify failed" in str(exc).lower():
-            return ConfigError(
-                f"The certificate of {self.service} is not trusted here.",
-                remedy="Set REQUESTS_CA_BUNDLE to your authority's certificates.",
-                detail=_described(exc),
-            )
-        return _Failure(_described(exc), may_be_done=True)
+    def _met_on_the_way(self, exc: requests.exceptions.ConnectionError, url: str) -> ConfigError | _Failure:
+        """A proxy's or certificate's refusal, which holds until somebody changes it, or a failure that may pass."""
+        host = urlsplit(url).hostname or ""
+        error = network_error(str(exc), service=self.service, host=host, detail=_described(exc))
+        return error or _Failure(_described(exc), may_be_done=not _never_connected(exc))
 
     def _accept(self, call: _Call, answer: requests.Response) -> Response:
         body = self._read(call, answer)

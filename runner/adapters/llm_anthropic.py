@@ -50,6 +50,7 @@ class AnthropicModel(StreamedModel):
     vendor = "Anthropic"
     key_name = "ANTHROPIC_API_KEY"
     base_url_name = "ANTHROPIC_BASE_URL"
+    public_host = "api.anthropic.com"
     path = "/v1/messages"
     history_field = "messages"
     efforts = frozenset({"low", "medium", "high", "xhigh", "max"})

@@ -27,7 +27,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal
+from urllib.parse import urlsplit
 
+from runner.adapters.obstacles import network_error
 from runner.core.work import (
     Brief,
     Input,
@@ -157,6 +159,7 @@ class StreamedModel(ABC):
     vendor: ClassVar[str]
     key_name: ClassVar[str]
     base_url_name: ClassVar[str]
+    public_host: ClassVar[str]
     path: ClassVar[str]
     history_field: ClassVar[str]
     efforts: ClassVar[frozenset[str]]
@@ -186,6 +189,11 @@ class StreamedModel(ABC):
                 f"{self.vendor} knows no effort {choice.effort!r}.",
                 remedy=f"Choose one of {', '.join(sorted(self.efforts))}.",
             )
+
+    @property
+    def host(self) -> str:
+        """Where requests go."""
+        return (urlsplit(self._base_url).hostname if self._base_url else None) or self.public_host
 
     @abstractmethod
     def connect(self) -> Any:
@@ -702,6 +710,8 @@ def _transport_codes(kind: Kind, exc: Exception) -> frozenset[str]:
         "CERTIFICATE_VERIFY_FAILED" in str(cause) for cause in causes
     ):
         return frozenset({"certificate"})
+    if any(type(cause).__name__ == "ProxyError" and str(cause).startswith("40") for cause in causes):
+        return frozenset({"proxy"})
     if any(SINGLES.get(type(cause).__name__) == "address" for cause in causes):
         return frozenset({"address"})
     was_sent = kind == "connection" and not any(
@@ -847,15 +857,10 @@ def _setup_error(problem: Problem, model: StreamedModel, detail: str) -> ConfigE
 
 
 def _judge_transport(problem: Problem, model: StreamedModel, detail: str) -> Verdict:
-    if "certificate" in problem.codes:
-        error: RunnerError = ConfigError(
-            f"The certificate of {model.vendor}'s address cannot be verified.",
-            remedy="Behind a proxy with its own authority, set SSL_CERT_FILE to its certificate.",
-            detail=detail,
-        )
-        return Verdict(action="raise", error=error)
+    if problem.codes & {"certificate", "proxy"}:
+        return Verdict(action="raise", error=_on_the_way(problem, model, detail))
     if "foreign" in problem.codes or "address" in problem.codes:
-        error = ConfigError(
+        error: RunnerError = ConfigError(
             f"Something other than {model.vendor} answered, or its address is wrong.",
             remedy=f"Check {model.base_url_name} and the proxy: a page was sent instead of a model's answer.",
             detail=detail,
@@ -872,6 +877,13 @@ def _judge_transport(problem: Problem, model: StreamedModel, detail: str) -> Ver
         detail=detail,
     )
     return Verdict(action="retry few" if "broken" in problem.codes else "retry", error=error)
+
+
+def _on_the_way(problem: Problem, model: StreamedModel, detail: str) -> ConfigError:
+    """A certificate or a proxy is to blame; the innermost cause says which, and why."""
+    said = problem.message.rpartition("ProxyError: ")[2] if "proxy" in problem.codes else problem.message
+    error = network_error(said, service=model.vendor, host=model.host, detail=detail)
+    return error or ConfigError(f"{model.vendor} ({model.host}) cannot be reached safely.", detail=detail)
 
 
 def create_model(

@@ -34,6 +34,7 @@ class OpenAIModel(StreamedModel):
     vendor = "OpenAI"
     key_name = "OPENAI_API_KEY"
     base_url_name = "OPENAI_BASE_URL"
+    public_host = "api.openai.com"
     path = "/responses"
     history_field = "input"
     efforts = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})

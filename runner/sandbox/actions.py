@@ -41,7 +41,8 @@ SHIPPED = ("action.yml", "runner", "prompts", "requirements", "scripts", "LICENS
 # What a machine needs to run programs and reach a package index; nothing in it is a setting of ours.
 PASSED_ON = (
     *("HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"),
-    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "PIP_CERT", "PIP_INDEX_URL", "PIP_CONFIG_FILE"),
     *("UV_INDEX_URL", "UV_DEFAULT_INDEX", "UV_CACHE_DIR", "UV_OFFLINE"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -77,10 +78,12 @@ class _QuietHandler(WSGIRequestHandler):
 class Service(ABC):
     """A WSGI application on its own loopback port, served by threads.
 
-    Subclasses implement ``respond``. ``stop`` ends the server and waits for its thread.
+    Subclasses implement ``respond``. ``stop`` ends the server and waits for its thread. With ``tls``, which is set
+    before the start, it speaks HTTPS.
     """
 
     name = "service"
+    tls: ssl.SSLContext | None = None
 
     def __init__(self, *, recorder: Recorder | None = None) -> None:
         self.recorder = recorder
@@ -108,7 +111,9 @@ class Service(ABC):
 
     def start(self) -> None:
         """Listen on a free loopback port."""
-        self._server = make_server("127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler)
+        self._server = make_server(
+            "127.0.0.1", 0, self, threaded=True, request_handler=_QuietHandler, ssl_context=self.tls
+        )
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.02,), name=self.name, daemon=True
         )
@@ -119,7 +124,7 @@ class Service(ABC):
         """The base address, without a trailing slash. Only while the service runs."""
         if self._server is None:
             raise RuntimeError(f"{self.name} is not running")
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
 
     def stop(self) -> None:
         """Stop listening; safe to call twice."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -157,12 +158,14 @@ def open_world(
     default_branch: str = "main",
     settings: Mapping[str, str] | None = None,
     workflow: Path = WORKFLOW,
+    tls: Mapping[str, ssl.SSLContext] | None = None,
 ) -> Iterator[World]:
     """Start everything and stop it again.
 
     ``files`` is the repository's first commit; ``policy`` adds to its configuration. Whoever wants something else in
     the repository gives ``seed``. ``settings`` are repository variables and secrets that replace those of this world,
     such as a provider's real address and key. ``workflow`` is the shipped one, or what an adopter made of it.
+    ``tls`` gives services, by name, what they speak HTTPS with.
     """
     recorder, meters = Recorder(), Meters()
     site = JiraSite()
@@ -184,6 +187,8 @@ def open_world(
         REPOSITORY, git_dir=folder / "repository.git", default_branch=default_branch, recorder=recorder
     )
     models = ScriptedModels(brain)
+    for service in (jira, github, models):
+        service.tls = (tls or {}).get(service.name)
     jira.observers.append(meters.jira)
     github.observers.append(meters.github)
     models.observers.append(meters.model)

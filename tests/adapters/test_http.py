@@ -620,11 +620,11 @@ def test_a_credential_does_not_show_itself() -> None:
 
 
 def test_an_untrusted_certificate_is_a_setup_problem(web: responses.RequestsMock) -> None:
-    """The remedy names the variable that company proxies need."""
+    """The host is named, and the remedy names the variable that company proxies need."""
     answers(web, "GET", {"body": requests.exceptions.SSLError("certificate verify failed: self-signed")})
     with pytest.raises(ConfigError) as caught:
         client().get("/x")
-    assert "REQUESTS_CA_BUNDLE" in caught.value.remedy
+    assert "SSL_CERT_FILE" in caught.value.remedy
 
 
 # Real connections

@@ -68,6 +68,7 @@ class JiraSandbox(Service):
 
     def start(self) -> None:
         """Listen, together with the media host."""
+        self.media.tls = self.tls
         self.media.start()
         super().start()
 
