@@ -88,11 +88,19 @@ class Tickets(Protocol):
         ...
 
     def missing_create_fields(self, project_key: str, type_id: str, given: Sequence[str]) -> tuple[str, ...]:
-        """Names of fields the create screen requires beyond ``given``, plus ours that it lacks (labels, assignee)."""
+        """Names of fields the create screen requires beyond ``given``, plus what it lacks of ours and of ``given``."""
         ...
 
     def statuses(self, project_key: str) -> Mapping[str, tuple[Status, ...]]:
         """The statuses each issue type of a project can have, by issue type id."""
+        ...
+
+    def field_names(self) -> Mapping[str, str]:
+        """Names of all fields of this Jira, by their ids."""
+        ...
+
+    def unknown_accounts(self, account_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of these accounts that this Jira does not know."""
         ...
 
     def editable_fields(self, key: str) -> frozenset[str]:

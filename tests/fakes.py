@@ -164,6 +164,14 @@ class FakeTickets:
         """Every type has the same workflow."""
         return {type_id: tuple(self.workflow.values()) for type_id in ("10001", "10002")}
 
+    def field_names(self) -> Mapping[str, str]:
+        """Whatever field is asked for exists."""
+        return {name: name for ticket in self.by_key.values() for name in ticket.fields}
+
+    def unknown_accounts(self, account_ids: Sequence[str]) -> tuple[str, ...]:
+        """Who is nobody."""
+        return tuple(one for one in account_ids if one not in self.people)
+
     def editable_fields(self, key: str) -> frozenset[str]:
         """What the edit screen offers."""
         return self.editable

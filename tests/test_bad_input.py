@@ -13,7 +13,7 @@ import pytest
 from runner.sandbox.actions import WorkflowRun
 from runner.sandbox.github.state import GitHubEvent
 from runner.sandbox.jira import JiraSite
-from runner.sandbox.jira.projects import RESOLUTION, Workflow
+from runner.sandbox.jira.projects import RESOLUTION, FieldSpec, Workflow
 from runner.sandbox.models_wire import ModelReply, ModelRequest, ToolUse
 from runner.sandbox.people import Person
 from runner.sandbox.world import World, open_world
@@ -250,6 +250,80 @@ def test_a_sub_task_type_that_does_not_exist_is_found_before_any_work(play):
     ends_with(run, 2, "Subtaks")
     assert len(case.comments(key, "Sub-task")) == 1
     assert model.asked == []
+
+
+def criteria(site: JiraSite) -> None:
+    field_ = FieldSpec(id="customfield_10042", name="Acceptance Criteria", is_required=False)
+    site.add_project("SHOP", create_fields=[field_])
+
+
+@pytest.mark.parametrize("wrong", ["customfield_10024", "acceptance criteria"])
+def test_a_field_that_does_not_exist_is_not_read_as_empty(play, wrong):
+    """A wrong id for the acceptance criteria ends before any work and names the field that was meant."""
+    model = Model()
+    case = play(model, prepare=criteria, policy={"jira": {"acceptance_criteria_field": wrong}})
+    key = case.ticket()
+    run = case.assign(key)
+    ends_with(run, 2, "acceptance_criteria_field")
+    (told,) = case.comments(key, "(Acceptance Criteria)")
+    assert "customfield_10042" in told
+    assert model.asked == []
+
+
+def test_a_field_that_is_empty_here_is_no_mistake(play):
+    """Criteria may be missing on a ticket; the plan is made without them."""
+    policy = {"jira": {"acceptance_criteria_field": "customfield_10042"}}
+    case = play(prepare=criteria, policy=policy)
+    assert case.assign(case.ticket()).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("reviewer", "712020:nobody"),
+        ("approver", "712020:nobody"),
+        ("approvers", ["712020:nobody"]),
+    ],
+)
+def test_an_account_that_does_not_exist_is_found_before_any_work(play, key, value):
+    """A configured person whom Jira does not know is named with the key, and no model is asked."""
+    model = Model()
+    case = play(model, policy={"jira": {key: value}})
+    ticket = case.ticket()
+    run = case.assign(ticket)
+    ends_with(run, 2, f"`jira.{key}` names the account")
+    assert len(case.comments(ticket, "712020:nobody")) == 1
+    assert model.asked == []
+
+
+@pytest.mark.parametrize("level", ["parent", "sub_task"])
+def test_a_status_of_either_level_is_found_before_any_plan(play, level):
+    """What sub-tasks will need is looked for before their parent is planned."""
+    model = Model()
+    case = play(model, policy={"jira": {"statuses": {level: {"blocked": "Blokced"}}}})
+    run = case.assign(case.ticket())
+    ends_with(run, 2, f"`jira.statuses.{level}.blocked`")
+    assert model.asked == []
+
+
+def test_a_default_for_an_unknown_field_is_found_before_any_work(play):
+    """A value for a field that the create screen does not have is told with the key and the field."""
+    model = Model()
+    case = play(model, policy={"jira": {"field_defaults": {"create": {"customfield_10999": "x"}}}})
+    key = case.ticket()
+    run = case.assign(key)
+    ends_with(run, 2, "customfield_10999")
+    assert len(case.comments(key, "field_defaults.create")) == 1
+    assert model.asked == []
+
+
+def test_a_project_that_does_not_exist_is_named_by_the_sweep(play):
+    """A misspelt project key ends the sweep with the key and what to correct, rather than with nothing found."""
+    case = play(policy={"jira": {"projects": ["SHOP", "SHPO"]}})
+    case.world.actions.sweep()
+    case.world.settle()
+    ends_with(case.world.actions.runs[-1], 2, "SHPO")
+    assert "`jira.projects`" in case.world.actions.runs[-1].log.read_text()
 
 
 def test_a_transition_that_needs_a_field_names_the_field(play):

@@ -170,13 +170,23 @@ class JiraTickets:
             }
             if token is not None:
                 body["nextPageToken"] = token
-            data = self.http.request("POST", f"{API}/search/jql", json=body, kind="read").mapping()
+            data = self._page_of_search(body)
             with reading("search result"):
                 issues += data["issues"]
             token = data.get("nextPageToken")
             if len(issues) >= limit or token is None or data.get("isLast") is True:
                 return issues[:limit]
         raise _endless("search result")
+
+    def _page_of_search(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return self.http.request("POST", f"{API}/search/jql", json=body, kind="read").mapping()
+        except BadRequest as exc:
+            raise ConfigError(
+                exc.summary,
+                remedy="Correct `jira.projects` in the configuration: each must exist and be visible to this account.",
+                detail=exc.detail,
+            ) from exc
 
     def sub_task_type(self, project_key: str, wanted: str | None) -> TicketType:
         """The project's sub-task type: the wanted name whatever its case, or the only one."""
@@ -190,10 +200,11 @@ class JiraTickets:
         return _chosen_type(project_key, types, wanted)
 
     def missing_create_fields(self, project_key: str, type_id: str, given: Sequence[str]) -> tuple[str, ...]:
-        """Names of fields the create screen requires beyond ``given``, then ids of ours that it lacks."""
+        """Names of fields the create screen requires beyond ``given``, then ids of ours and of ``given`` that it lacks."""
         path = f"{_createmeta_path(project_key)}/{segment(type_id)}"
         entries = self._all(path, ("fields", "values", "results"), size=50)
         known = _ALWAYS_GIVEN | set(given)
+        needed = (*_OURS_ON_CREATE, *(name for name in given if name not in _ALWAYS_GIVEN))
         with reading("create screen"):
             required = [
                 str(entry["name"])
@@ -201,13 +212,29 @@ class JiraTickets:
                 if entry["required"] and not entry.get("hasDefaultValue") and _field_id(entry) not in known
             ]
             present = {_field_id(entry) for entry in entries}
-        return (*required, *(name for name in _OURS_ON_CREATE if name not in present))
+        return (*required, *(name for name in needed if name not in present))
 
     def statuses(self, project_key: str) -> dict[str, tuple[Status, ...]]:
         """The statuses each issue type of a project can have, in board order, by issue type id."""
         types = self.http.get(f"{API}/project/{segment(project_key)}/statuses").sequence()
         with reading("list of statuses"):
             return {str(each["id"]): tuple(map(jira_records.status, each["statuses"])) for each in types}
+
+    def field_names(self) -> dict[str, str]:
+        """Names of all fields of this Jira, by their ids."""
+        entries = self.http.get(f"{API}/field").sequence()
+        with reading("list of fields"):
+            return {str(entry["id"]): str(entry["name"]) for entry in entries}
+
+    def unknown_accounts(self, account_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of these accounts that this Jira does not know."""
+        wanted = tuple(dict.fromkeys(account_ids))
+        if not wanted:
+            return ()
+        found = self._all(f"{API}/user/bulk", ("values",), {"accountId": list(wanted)})
+        with reading("list of users"):
+            known = {str(entry["accountId"]) for entry in found}
+        return tuple(one for one in wanted if one not in known)
 
     def editable_fields(self, key: str) -> frozenset[str]:
         """Ids of the fields the edit screen lets this account change; empty for a read-only ticket."""
@@ -496,7 +523,7 @@ def _text_member(answer: Response, name: str) -> str:
 
 
 def _distinct(entries: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {str(entry.get("id") or _field_id(entry)) for entry in entries}
+    return {str(entry.get("id") or entry.get("accountId") or _field_id(entry)) for entry in entries}
 
 
 def _first_list(data: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:

@@ -31,7 +31,7 @@ from runner.errors import ConfigError, Conflict, GaveUp, Refused, RunnerError
 from runner.ports import Console, Forge, Publisher, Tickets
 from runner.workflow.apply import Applier
 from runner.workflow.gather import Sources, check_access, check_served, gather, with_family_ledgers
-from runner.workflow.precheck import check_project
+from runner.workflow.precheck import check_names, check_project
 
 # Push, pull request, hand-over, and a restack before them; more rounds than that means it does not settle.
 MAX_ROUNDS = 8
@@ -175,7 +175,7 @@ def gather_stage(
     if dry_run:
         return _file(desk, snapshot, decision, "none"), _dry_end(desk, decision)
     if decision.work is not None or any(effect for effect in decision.writes):
-        _check(desk, snapshot)
+        _check(desk, snapshot, begins=decision.work is not None)
     if decision.work is None:
         verdict = "publish" if decision.effects else "none"
         return _file(desk, snapshot, decision, verdict), _end(desk, decision, snapshot)
@@ -185,10 +185,12 @@ def gather_stage(
     return file, _end(desk, decision, snapshot)
 
 
-def _check(desk: Desk, snapshot: Snapshot) -> None:
+def _check(desk: Desk, snapshot: Snapshot, *, begins: bool) -> None:
     view = desk.view(snapshot)
     if view.is_parent or view.is_work_ticket:
         check_project(snapshot, desk.policy, desk.tickets, is_parent=view.is_parent)
+    if begins:
+        check_names(snapshot, desk.policy, desk.tickets)
 
 
 def _file(desk: Desk, snapshot: Snapshot, decision: Decision, verdict: str) -> WorkFile:

@@ -10,12 +10,13 @@ import pytest
 from runner.core.model import Account, Repository, Snapshot, Status, Ticket, TicketType
 from runner.core.policy import Policy
 from runner.errors import ConfigError
-from runner.workflow.precheck import check_project
+from runner.workflow.precheck import check_names, check_project
 
 STORY, SUB_TASK = TicketType(id="1", name="Story"), TicketType(id="2", name="Sub-task", level=-1)
 PARENT = ("Backlog", "Plan Review", "In Progress", "Blocked", "Done")
 WORK = ("Backlog", "In Progress", "In Testing", "Blocked", "Done")
 BOT = Account(id="bot")
+REPOSITORY = Repository(name="acme/till", default_branch="main", is_private=True, login="bot")
 
 
 class Project:
@@ -25,18 +26,22 @@ class Project:
         self,
         *,
         statuses: tuple[str, ...] = PARENT,
+        below: tuple[str, ...] = WORK,
         editable: frozenset[str] = frozenset({"labels", "assignee"}),
         missing: tuple[str, ...] = (),
     ) -> None:
-        self._statuses, self._editable, self._missing = statuses, editable, missing
+        self._statuses = {STORY.id: statuses, SUB_TASK.id: below}
+        self._editable, self._missing = editable, missing
         self.given: tuple[str, ...] = ()
 
     def editable_fields(self, key: str) -> frozenset[str]:
         return self._editable
 
     def statuses(self, project_key: str) -> Mapping[str, tuple[Status, ...]]:
-        found = tuple(Status(name=name, category="indeterminate") for name in self._statuses)
-        return {STORY.id: found, SUB_TASK.id: found}
+        return {
+            id_: tuple(Status(name=name, category="indeterminate") for name in names)
+            for id_, names in self._statuses.items()
+        }
 
     def sub_task_type(self, project_key: str, wanted: str | None) -> TicketType:
         return SUB_TASK
@@ -53,7 +58,13 @@ def check(
     kind: TicketType = STORY,
     desk: str = "software",
 ) -> None:
-    ticket = Ticket(
+    snapshot = Snapshot(me=BOT, former=frozenset(), repository=REPOSITORY, ticket=_ticket(kind, desk))
+    settings = Policy.model_validate({"jira": dict(policy or {})})
+    check_project(snapshot, settings, project, is_parent=kind is STORY)  # type: ignore[arg-type]
+
+
+def _ticket(kind: TicketType, desk: str) -> Ticket:
+    return Ticket(
         key="ABC-1",
         id="1",
         project_key="ABC",
@@ -66,10 +77,6 @@ def check(
         reporter=None,
         creator=None,
     )
-    repository = Repository(name="acme/till", default_branch="main", is_private=True, login="bot")
-    snapshot = Snapshot(me=BOT, former=frozenset(), repository=repository, ticket=ticket)
-    settings = Policy.model_validate({"jira": dict(policy or {})})
-    check_project(snapshot, settings, project, is_parent=kind is STORY)  # type: ignore[arg-type]
 
 
 def refusal(*args: Any, **options: Any) -> str:
@@ -81,7 +88,7 @@ def refusal(*args: Any, **options: Any) -> str:
 def test_a_project_that_has_everything() -> None:
     """With every status and field nothing is said."""
     check(Project())
-    check(Project(statuses=WORK), kind=SUB_TASK)
+    check(Project(), kind=SUB_TASK)
 
 
 @pytest.mark.parametrize("status", ["Plan Review", "In Progress", "Blocked"])
@@ -96,8 +103,14 @@ def test_a_parent_status_that_is_missing(status: str) -> None:
 
 def test_a_sub_task_status_that_is_missing() -> None:
     """Sub-tasks have statuses of their own, with keys of their own."""
-    said = refusal(Project(statuses=("Backlog", "In Progress", "Blocked", "Done")), kind=SUB_TASK)
-    assert "`jira.statuses.sub_task.in_testing`" in said
+    lacking = Project(below=("Backlog", "In Progress", "Blocked", "Done"))
+    assert "`jira.statuses.sub_task.in_testing`" in refusal(lacking, kind=SUB_TASK)
+
+
+def test_a_sub_task_status_is_missed_before_there_is_a_sub_task() -> None:
+    """What the sub-tasks of a plan will need is looked for with the parent."""
+    said = refusal(Project(below=("To Do", "In Progress", "In Review", "Stuck", "Done")))
+    assert "Sub-task in project ABC has no status “Blocked”" in said
 
 
 def test_null_is_offered_only_where_a_label_stands_in() -> None:
@@ -137,9 +150,24 @@ def test_the_create_screen() -> None:
     assert "customfield_1" in project.given
 
 
+def test_a_default_for_a_field_that_is_not_there() -> None:
+    """A configured value for a field that the create screen does not have is told with the key."""
+    said = refusal(Project(missing=("customfield_1",)), {"field_defaults": {"create": {"customfield_1": 3}}})
+    assert "`jira.field_defaults.create` gives a value to customfield_1" in said
+
+
 def test_the_create_screen_matters_to_parents_only() -> None:
     """A sub-task creates nothing, so its run does not ask."""
-    check(Project(statuses=WORK, missing=("Team",)), kind=SUB_TASK)
+    check(Project(missing=("Team",)), kind=SUB_TASK)
+
+
+def test_the_runner_is_no_reviewer_of_its_own_work() -> None:
+    """The runner's own account as a person of the configuration is refused: nobody would look."""
+    snapshot = Snapshot(me=BOT, former=frozenset(), repository=REPOSITORY, ticket=_ticket(STORY, "software"))
+    policy = Policy.model_validate({"jira": {"reviewer": BOT.id}})
+    with pytest.raises(ConfigError) as caught:
+        check_names(snapshot, policy, Project())  # type: ignore[arg-type]
+    assert "`jira.reviewer` names the runner's own account" in caught.value.summary
 
 
 def test_service_projects() -> None:
