@@ -191,6 +191,14 @@ class Forge(Protocol):
         """
         ...
 
+    def pull_request_commits(self, number: int) -> tuple[CommitInfo, ...]:
+        """The commits that a pull request offers or offered, oldest first, whatever became of its branch."""
+        ...
+
+    def files_of(self, sha: str) -> tuple[str, ...]:
+        """The paths that a commit changed."""
+        ...
+
     def pull_requests_onto(self, base: str) -> tuple[PullRequest, ...]:
         """Open pull requests that target this branch."""
         ...

@@ -369,6 +369,7 @@ class FakeForge:
     commits: dict[str, CommitInfo] = field(default_factory=dict)
     pulls: dict[int, PullRequest] = field(default_factory=dict)
     dispatched: list[str] = field(default_factory=list)
+    ended: dict[int, tuple[CommitInfo, ...]] = field(default_factory=dict)
     refused_reviewers: frozenset[str] = frozenset()
     has_drafts: bool = True
 
@@ -410,6 +411,19 @@ class FakeForge:
     def pull_requests(self, *, head: str, detailed: bool) -> tuple[PullRequest, ...]:
         """Those of one branch, oldest first."""
         return tuple(self._fresh(one) for one in self.pulls.values() if one.head == head)
+
+    def pull_request_commits(self, number: int) -> tuple[CommitInfo, ...]:
+        """What one offers, or offered when it ended; oldest first."""
+        return self.ended[number] if number in self.ended else self._beyond(self._fresh(self.pulls[number]))
+
+    def _beyond(self, one: PullRequest) -> tuple[CommitInfo, ...]:
+        known = set(self._line_of(self.heads[one.base])) if one.base in self.heads else set()
+        fresh = [self.commits[sha] for sha in self._line_of(one.head_sha) if sha not in known]
+        return tuple(reversed(fresh))
+
+    def files_of(self, sha: str) -> tuple[str, ...]:
+        """The paths that a commit changed."""
+        return self.commits[sha].files
 
     def pull_requests_onto(self, base: str) -> tuple[PullRequest, ...]:
         """Open ones that target this branch."""
@@ -548,24 +562,33 @@ class FakeForge:
 
     # --- what anybody can do --------------------------------------------------------------------------------
 
-    def add_commit(self, branch: str, message: str, parents: Sequence[str]) -> str:
+    def add_commit(self, branch: str, message: str, parents: Sequence[str], files: Sequence[str] = ()) -> str:
         """Put a commit on a branch."""
         sha = hashlib.sha1(repr((message, tuple(parents))).encode()).hexdigest()
         last = message.strip().split("\n\n")[-1].splitlines()
         trailers = dict(line.split(": ", 1) for line in last if ": " in line)
-        self.commits[sha] = CommitInfo(sha=sha, message=message, trailers=trailers, parents=tuple(parents))
+        self.commits[sha] = CommitInfo(
+            sha=sha,
+            message=message,
+            trailers=trailers,
+            parents=tuple(parents),
+            committed=self.clock(),
+            files=tuple(files),
+        )
         self.heads[branch] = sha
         return sha
 
     def merge(self, number: int) -> None:
         """Merge a pull request as a person."""
         one = self._fresh(self.pulls[number])
+        self.ended[number] = self._beyond(one)
         merged = self.add_commit(one.base, f"Merge #{number}\n", (self.heads[one.base], one.head_sha))
         self.close(number, is_merged=True, merge_sha=merged)
 
     def close(self, number: int, **more: object) -> None:
         """Close a pull request as a person."""
         one = self._fresh(self.pulls[number])
+        self.ended.setdefault(number, self._beyond(one))
         now = self.clock.tick()
         closed = replace(one, state="closed", closed_at=now, closed_by="ron")
         self.pulls[number] = replace(closed, **more)  # type: ignore[arg-type]  # named by the callers above
@@ -600,7 +623,7 @@ class FakePublisher:
 
         def act() -> str:
             forge.clock.tick()
-            return forge.add_commit(branch, message, (start,))
+            return forge.add_commit(branch, message, (start,), [change.path for change in changes])
 
         return forge.line.pass_on("push", act)
 
@@ -668,6 +691,7 @@ class World:
         tickets.moved_with = []
         forge.heads, forge.commits = dict(self.forge.heads), dict(self.forge.commits)
         forge.pulls, forge.dispatched = dict(self.forge.pulls), list(self.forge.dispatched)
+        forge.ended = dict(self.forge.ended)
         return World(
             tickets=tickets,
             forge=forge,

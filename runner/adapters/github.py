@@ -37,12 +37,14 @@ from runner.core.model import (
     ReviewThread,
     iso,
 )
-from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, RunnerError, Unavailable
+from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound, RunnerError, Unavailable
 
 API_VERSION = "2022-11-28"
 DRAFT_PREFIX = "[draft] "
 PAGE_SIZE = 100
 MAX_PAGES = 100
+# As many commits of a pull request as GitHub lists, however many it has.
+MAX_LISTED_COMMITS = 250
 SUMMARY_LIMIT = 4_000
 
 Via = Literal["repository_dispatch", "workflow_dispatch"]
@@ -202,6 +204,25 @@ class GitHubForge:
         if found and detailed:
             found[-1] = self._detailed(found[-1])
         return tuple(found)
+
+    def pull_request_commits(self, number: int) -> tuple[CommitInfo, ...]:
+        """The commits that a pull request offers or offered, oldest first. GitHub names 250; more are refused here."""
+        items = self._list(f"/pulls/{number}/commits")
+        if len(items) >= MAX_LISTED_COMMITS:
+            raise GaveUp(
+                f"Pull request #{number} has {len(items)} commits or more, and GitHub lists no others.",
+                remedy="Close it, squash its commits on the branch, and open it again.",
+            )
+        with _shape():
+            return tuple(
+                _commit(sha=item["sha"], commit=item["commit"], parents=item["parents"]) for item in items
+            )
+
+    def files_of(self, sha: str) -> tuple[str, ...]:
+        """The paths that a commit changed, 300 a page and 3,000 at most, of which GitHub tells no more."""
+        pages = self._pages(f"/commits/{segment(sha)}", {})
+        with _shape():
+            return tuple(file["filename"] for page in pages for file in page.mapping().get("files", ()))
 
     def pull_requests_onto(self, base: str) -> tuple[PullRequest, ...]:
         """Open pull requests from branches of this repository that target this branch, oldest first."""

@@ -9,6 +9,7 @@ from typing import Literal
 from runner.core.markers import Seen
 from runner.core.model import Comment, PullRequest, ReviewState
 
+_VERDICTS = (ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED)
 Source = Literal["comment", "ticket", "review", "thread", "conversation", "check"]
 
 
@@ -103,3 +104,13 @@ def changes_requested(pull_request: PullRequest, seen: Seen) -> bool:
         and not seen.covers(f"review:{review.id}", review.updated or review.submitted)
         for review in pull_request.reviews
     )
+
+
+def is_demand_standing(pull_request: PullRequest) -> bool:
+    """Whether somebody who may push still requests changes: their newest verdict says so."""
+    verdicts = {
+        review.author: review.state
+        for review in sorted(pull_request.reviews, key=lambda one: one.submitted)
+        if review.is_person and review.can_write and review.state in _VERDICTS
+    }
+    return ReviewState.CHANGES_REQUESTED in verdicts.values()

@@ -254,7 +254,10 @@ class PullRequestGlance:
 
 @dataclass(frozen=True, kw_only=True)
 class CommitInfo:
-    """A commit's message and who wrote it; ``trailers`` are the last paragraph's ``Key: value`` lines."""
+    """A commit's message and who wrote it; ``trailers`` are the last paragraph's ``Key: value`` lines.
+
+    ``files`` are the paths it changed, where they were asked for.
+    """
 
     sha: str
     message: str
@@ -262,6 +265,7 @@ class CommitInfo:
     trailers: Mapping[str, str] = field(default_factory=dict)
     parents: tuple[str, ...] = ()
     committed: str = ""
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,8 +301,9 @@ class Snapshot:
 
     ``ticket`` is detailed; so is ``parent`` for a sub-task. ``family`` holds the parent's sub-tasks in
     Jira's order (the ticket itself included), for a parent and for a sub-task alike.
-    ``pull_requests`` are those of this ticket's branch, oldest first, the newest detailed.
-    ``branch`` is this ticket's own branch; ``base_branch`` the branch it starts from.
+    ``pull_requests`` are those of the branch that this ticket's work is on, oldest first, the newest detailed.
+    ``branch`` is that branch: the ticket's own, or with ``sequence: shared`` its parent's. Then ``offered`` holds
+    each pull request's commits by its number, oldest first, with files where review threads need them.
     ``heads`` gives the head commit of each branch that work could start from or target.
     ``is_behind``: the open pull request targets another branch of ours that has commits which its own branch lacks.
     ``family_ledgers`` are the ledgers of the sub-tasks, read when a parent may be complete.
@@ -313,6 +318,7 @@ class Snapshot:
     parent: Ticket | None = None
     family: tuple[WorkItem, ...] = ()
     pull_requests: tuple[PullRequest, ...] = ()
+    offered: Mapping[int, tuple[CommitInfo, ...]] = field(default_factory=dict)
     branch: Branch | None = None
     heads: Mapping[str, str] = field(default_factory=dict)
     dependents: tuple[PullRequest, ...] = ()

@@ -218,7 +218,7 @@ class Policy(Section):
     jira: JiraPolicy = JiraPolicy()
     models: Models = Models()
     checks: Checks = Checks()
-    sequence: Literal["stacked", "wait"] = "stacked"
+    sequence: Literal["stacked", "wait", "shared"] = "stacked"
     max_parallel: int = Field(default=1, ge=1, le=20)
     on_merge: Literal["done", "keep"] = "done"
     caps: Caps = Caps()
@@ -229,6 +229,11 @@ class Policy(Section):
     prompts: Name | None = None
     language: Name = "English"
     prices: Mapping[Name, PriceRow] = Field(default_factory=dict)
+
+    @property
+    def parallel(self) -> int:
+        """How many sub-tasks of one parent may be in work at once; on one shared branch they take turns."""
+        return 1 if self.sequence == "shared" else self.max_parallel
 
     @property
     def digest(self) -> str:

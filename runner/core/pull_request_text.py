@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from runner.core.handover import CheckRecord, CriterionRecord
 from runner.core.markers import PullRequestRecord, to_hidden
@@ -23,60 +24,94 @@ def title(key: str, summary: str, *, draft: bool = False) -> str:
     return (f"[draft] {text}" if draft else text)[:250]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Piece:
+    """One piece of work as its pull request tells it: what was done, how it was measured, what to look at."""
+
+    summary: str
+    checks: Sequence[CheckLine] = ()
+    criteria: Sequence[CriterionRecord] = ()
+    planned: Sequence[str] = ()
+    touched: Sequence[str] = ()
+    unfinished: str = ""
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What surrounds a piece of work where several sub-tasks share a pull request.
+
+    ``key`` and ``summary`` are the sub-task's, ``waiting`` those with nothing in it yet, ``members`` how many
+    share its room.
+    """
+
+    key: str
+    summary: str
+    waiting: Sequence[str] = ()
+    members: int = 1
+
+
 def body(
     record: PullRequestRecord,
+    piece: Piece,
     *,
     ticket_url: str,
-    summary: str,
-    checks: Sequence[CheckLine],
-    criteria: Sequence[CriterionRecord],
-    planned: Sequence[str],
-    touched: Sequence[str],
-    unfinished: str,
     waits_for_approval: bool,
     existing: str = "",
-    warnings: Sequence[str] = (),
+    shared: Shared | None = None,
 ) -> str:
-    """The pull request's body. Words that people wrote around our part stay."""
-    parts = [
-        f"Ticket: [{record.key}]({ticket_url})" if ticket_url.startswith("http") else f"Ticket: {record.key}"
-    ]
+    """The pull request's body. Words that people wrote around our parts stay.
+
+    A shared one keeps a part for each sub-task below the common one; only this sub-task's is renewed.
+    """
+    is_link = ticket_url.startswith("http")
+    parts = [f"Ticket: [{record.key}]({ticket_url})" if is_link else f"Ticket: {record.key}"]
     if record.stacked_on:
         parts.append(
             f"This builds on {code(record.stacked_on)} and targets it; once that is merged, the target moves on."
         )
-    if unfinished:
-        parts.append(f"> **Not finished.** {unfinished}")
-    parts.append(neutralise_markdown(summary))
-    if warnings:
-        parts.append("### Look closely\n\n" + bullets(neutralise_markdown(one) for one in warnings))
-    if criteria:
-        parts.append("### Acceptance\n\n" + _criteria(criteria))
-    parts.append("### Checks\n\n" + check_list(checks))
-    if planned or touched:
-        parts.append("### Files\n\n" + _files(planned, touched))
+    parts += _together(shared) if shared is not None else _told(piece)
     if waits_for_approval:
         parts.append("Checks of this pull request may wait for **Approve workflows to run** below.")
-    island = (
-        f"{BEGIN}\n"
-        + "\n\n".join(part for part in parts if part)[:MAX_BODY]
-        + f"\n\n{to_hidden(record)}\n{END}"
-    )
-    return replace_island(existing, island)
+    common = _joined(parts, MAX_BODY)
+    whole = _with_island(existing, f"{BEGIN}\n{common}\n\n{to_hidden(record)}\n{END}", BEGIN, END)
+    if shared is None:
+        return whole
+    begin, end = f"<!-- ai-runner {shared.key} begin -->", f"<!-- ai-runner {shared.key} end -->"
+    heading = f"## {shared.key}: {neutralise_markdown(' '.join(shared.summary.split()))}"
+    own = _joined([heading, *_told(piece)], MAX_BODY // (shared.members + 1))
+    return _with_island(whole, f"{begin}\n{own}\n{end}", begin, end)
 
 
-def replace_island(existing: str, island: str) -> str:
-    """Our part renewed inside a body, everything else as people left it."""
-    start, end = existing.find(BEGIN), existing.find(END)
-    if start < 0 or end < start:
+def _together(shared: Shared) -> list[str]:
+    missing = ", ".join(shared.waiting)
+    when = f"**Not in it yet: {missing}.** Merge it when all are in." if missing else "All of them are in."
+    return [f"The sub-tasks share this pull request, with commits for each. {when}"]
+
+
+def _told(piece: Piece) -> list[str]:
+    parts = [f"> **Not finished.** {piece.unfinished}"] if piece.unfinished else []
+    parts.append(neutralise_markdown(piece.summary))
+    if piece.warnings:
+        parts.append("### Look closely\n\n" + bullets(neutralise_markdown(one) for one in piece.warnings))
+    if piece.criteria:
+        parts.append("### Acceptance\n\n" + _criteria(piece.criteria))
+    parts.append("### Checks\n\n" + check_list(piece.checks))
+    if piece.planned or piece.touched:
+        parts.append("### Files\n\n" + _files(piece.planned, piece.touched))
+    return parts
+
+
+def _joined(parts: Iterable[str], most: int) -> str:
+    return "\n\n".join(part for part in parts if part)[:most]
+
+
+def _with_island(existing: str, island: str, begin: str, end: str) -> str:
+    """A part of ours renewed inside a body, everything else as people left it."""
+    at, until = existing.find(begin), existing.find(end)
+    if at < 0 or until < at:
         return f"{existing.rstrip()}\n\n{island}".strip() if existing.strip() else island
-    return existing[:start] + island + existing[end + len(END) :]
-
-
-def island_of(text: str) -> str:
-    """Our part of a body; empty when there is none."""
-    start, end = text.find(BEGIN), text.find(END)
-    return text[start : end + len(END)] if 0 <= start < end else ""
+    return existing[:at] + island + existing[until + len(end) :]
 
 
 def with_record(existing: str, record: PullRequestRecord) -> str:

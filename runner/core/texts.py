@@ -277,8 +277,9 @@ def handover(
     news: bool,
     is_new: bool,
     waits_for_approval: bool,
+    waiting: Sequence[str] = (),
 ) -> str:
-    """Work handed to its reviewer."""
+    """Work handed to its reviewer. ``waiting``: sub-tasks that share the pull request and are not in it yet."""
     whom = f"{mention(reviewer)}: " if reviewer else ""
     head = f"{whom}[pull request #{number}]({url}) is {'ready for review' if is_new else 'updated'}."
     parts = ["## Ready for review" if is_new else "## Feedback worked in", head, summary]
@@ -292,9 +293,15 @@ def handover(
     if news:
         parts.append("**New comments arrived meanwhile.** They are answered next; the ticket stays with me.")
     else:
+        when = (
+            f"It is shared, and {', '.join(waiting)} {'is' if len(waiting) == 1 else 'are'} not in it yet: "
+            "merge it when all are."
+            if waiting
+            else "Merging it moves this ticket on."
+        )
         parts.append(
             "To have something changed, comment here and assign the ticket to me, or request changes on the "
-            "pull request. Merging it moves this ticket on."
+            f"pull request. {when}"
         )
     return "\n\n".join(part for part in parts if part)
 
@@ -412,6 +419,16 @@ def rejected_predecessor(key: str, *, reviewer: str) -> str:
     return (
         f"{whom}this sub-task builds on {key}, whose pull request was rejected, so no work starts here.\n\n"
         f"When {key} is settled, assign this ticket to me; or move it to Done if it is not needed."
+    )
+
+
+def rejected_together(key: str, *, reviewer: str) -> str:
+    """A sub-task whose shared pull request was rejected before it added anything."""
+    whom = f"{mention(reviewer)}: " if reviewer else ""
+    return (
+        f"{whom}the pull request that all sub-tasks of {key} share was rejected, so no work starts here.\n\n"
+        "To go on with what it holds, assign one of the sub-tasks in it to me first. To start without that, delete the "
+        f"branch {code(f'ai/{key}')}. Then assign this ticket to me; or move it to Done if it is not needed."
     )
 
 

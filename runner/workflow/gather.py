@@ -15,6 +15,7 @@ from runner.core.phases import State
 from runner.core.policy import Policy
 from runner.errors import ConfigError
 from runner.ports import Forge, Tickets
+from runner.workflow.shared import is_shared, with_asked_members, with_members, with_shared_work
 
 # A hundred items of every field at its limit, and as much again.
 MAX_PLAN_BYTES = 8 * 1024 * 1024
@@ -126,6 +127,8 @@ def _family(parent: Ticket, ticket: Ticket, sources: Sources) -> tuple[WorkItem,
 def _with_work(snapshot: Snapshot, sources: Sources) -> Snapshot:
     """Branch, pull requests and predecessors of a work ticket."""
     forge, policy = sources.forge, sources.policy
+    if View(snapshot=snapshot, policy=policy, now="").shares:
+        return _with_own_predecessors(with_shared_work(snapshot, forge, policy), sources)
     name = phases.branch_of(snapshot.ticket.key)
     pull_requests = forge.pull_requests(head=name, detailed=True)
     snapshot = replace(snapshot, pull_requests=pull_requests)
@@ -151,6 +154,17 @@ def _with_work(snapshot: Snapshot, sources: Sources) -> Snapshot:
         dependents=dependents,
         is_behind=lacking is not None and bool(lacking.commits),
     )
+
+
+def _with_own_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
+    """The items that a sub-task on a shared branch waits for, with that branch's pull requests."""
+    snapshot = with_members(snapshot, sources.policy)
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    ids = view.plan.predecessors(view.item_id) if view.plan is not None and view.item_id is not None else ()
+    found = {
+        one.ticket.key: one.pull_request for one in snapshot.family if item_of(one.ticket, view.ours) in ids
+    }
+    return replace(snapshot, family=tuple(_member(one, found, sources) for one in snapshot.family))
 
 
 def _with_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
@@ -194,11 +208,20 @@ def _with_parent(snapshot: Snapshot, sources: Sources) -> Snapshot:
     view = View(snapshot=snapshot, policy=sources.policy, now="")
     heads.look_up([base_branch(view)])
     snapshot = replace(snapshot, heads=dict(heads.known))
+    if is_shared(view):
+        snapshot = with_shared_work(snapshot, sources.forge, sources.policy)
+        snapshot = with_asked_members(snapshot, sources.tickets, sources.policy)
     states = [phases.state_of(one.ticket, sources.policy) for one in snapshot.family]
     is_complete = bool(states) and all(state is State.DONE for state in states)
     if not is_complete or view.state is State.DONE:
         return snapshot
-    members = [_finished_member(one, sources) for one in snapshot.family]
+    if is_shared(view):
+        members = [
+            replace(one, ticket=sources.tickets.ticket(one.ticket.key))
+            for one in with_members(snapshot, sources.policy).family
+        ]
+    else:
+        members = [_finished_member(one, sources) for one in snapshot.family]
     ledgers = {one.ticket.key: _ledger(one, snapshot, sources) for one in members}
     return replace(snapshot, family=tuple(members), family_ledgers=ledgers)
 
@@ -221,11 +244,12 @@ def with_family_ledgers(snapshot: Snapshot, sources: Sources) -> Snapshot:
 
 
 def _bills(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[LedgerEntry, ...]:
-    if one.pull_request is None:
+    shares = sources.policy.sequence == "shared"
+    if one.pull_request is None and not shares:
         head = phases.branch_of(one.ticket.key)
         mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]
         one = replace(one, pull_request=mine[-1] if mine else None)
-    if one.pull_request is None:
+    if one.pull_request is None or shares:
         one = replace(one, ticket=sources.tickets.ticket(one.ticket.key))
     return _ledger(one, snapshot, sources)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from runner import prompts
-from runner.core import attachments, phases
+from runner.core import attachments
 from runner.core.acceptance import criteria
 from runner.core.attachments import Materials
 from runner.core.decide import Decision, Outcome, RunInfo, decide
@@ -358,8 +358,9 @@ def _pushed(decision: Decision) -> tuple[FileChange, ...]:
 
 def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | None = None) -> End:
     entry = bill_of(result) if result is not None else None
-    pull_request = desk.view(snapshot).pull_request
-    branch = phases.branch_of(desk.key) if snapshot.branch is not None else ""
+    view = desk.view(snapshot)
+    pull_request = view.pull_request or view.branch_pull_request
+    branch = view.branch_name if snapshot.branch is not None else ""
     return End(
         key=desk.key,
         phase=decision.phase.value if decision.phase is not None else "",

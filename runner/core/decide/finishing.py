@@ -10,9 +10,9 @@ from runner.core import phases
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.parts import FINAL, OVER, ending, labels_of_work, progress_end
 from runner.core.decide.people import hand
-from runner.core.decide.sequence import ready_keys
+from runner.core.decide.sequence import pass_turn
 from runner.core.decide.view import Marked, View
-from runner.core.effects import Dispatch, Effect, MoveTo
+from runner.core.effects import Effect, MoveTo
 from runner.core.markers import Kind
 from runner.core.phases import Phase, State
 
@@ -79,16 +79,8 @@ def _steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, .
         *progress_end(view, "finished after an interruption", None),
         MoveTo(key=view.key, state=state, is_optional=is_failure),
         ending(view, assignee=hand(view, role).assignee, state=state, add=added),
-        *(_siblings(view) if word.marker.kind is Kind.HANDOVER else ()),
+        *(pass_turn(view, finished=frozenset({view.key})) if word.marker.kind is Kind.HANDOVER else ()),
     )
-
-
-def _siblings(view: View) -> tuple[Dispatch, ...]:
-    """Who waited for this ticket's work."""
-    if view.item_id is None or view.plan is None:
-        return ()
-    ready = ready_keys(view, view.plan, finished=frozenset({view.key}))
-    return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)
 
 
 def left_over(view: View) -> Decision | None:

@@ -9,12 +9,11 @@ from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.parts import ending, progress_end
 from runner.core.decide.people import hand
-from runner.core.decide.sequence import ready_keys
+from runner.core.decide.sequence import pass_turn
 from runner.core.decide.view import (
     View,
 )
 from runner.core.effects import (
-    Dispatch,
     LinkPullRequest,
     MoveTo,
     PutComment,
@@ -173,7 +172,7 @@ def ask_people(
         *progress_end(view, "waiting for an answer", entry),
         MoveTo(key=view.key, state=State.BLOCKED),
         ending(view, assignee=who.assignee, state=State.BLOCKED),
-        *_meanwhile(view),
+        *pass_turn(view, resting=frozenset({view.key})),
     )
     return Decision(
         row="8",
@@ -182,11 +181,3 @@ def ask_people(
         phase=work.phase,
         effects=effects,
     )
-
-
-def _meanwhile(view: View) -> tuple[Dispatch, ...]:
-    """Siblings that need not wait while this ticket does."""
-    if view.item_id is None or view.plan is None:
-        return ()
-    ready = ready_keys(view, view.plan, resting=frozenset({view.key}))
-    return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)

@@ -22,6 +22,7 @@ from runner.core.decide.parts import (
 )
 from runner.core.decide.people import hand, may_approve
 from runner.core.decide.sequence import base_branch, duplicates, ready_keys
+from runner.core.decide.shared import asked_on_shared, left_by_shared_end
 from runner.core.decide.view import View, family_of
 from runner.core.effects import (
     CreateSubTask,
@@ -233,13 +234,27 @@ def go_on(view: View) -> Decision | None:
     states = [phases.state_of(one.ticket, view.policy) for one in family]
     if family and all(state is State.DONE for state in states):
         return _complete(view)
-    ready = ready_keys(view, plan) if plan is not None else ()
-    wake = (*(Dispatch(key=key) for key in duplicates(view)), *_start(ready))
+    asked = asked_on_shared(view)
+    ready = ready_keys(view, plan) if plan is not None and not asked else ()
+    concerned = (*left_by_shared_end(view), *asked)
+    wake = (*(Dispatch(key=key) for key in (*duplicates(view), *concerned)), *_start(ready))
     waiting = sum(state is not State.DONE for state in states)
     reason = (
-        f"{', '.join(ready)} may start" if ready else f"{waiting} of {len(family)} sub-tasks are not done yet"
+        f"{', '.join((*concerned, *ready))} may go on"
+        if concerned or ready
+        else f"{waiting} of {len(family)} sub-tasks are not done yet"
     )
     return Decision(row="7", outcome=Outcome.WAITING, reason=reason, phase=Phase.COMPLETE, effects=wake)
+
+
+def wake_shared(view: View) -> Decision | None:
+    """Rows 6 and 14 on a shared pull request, when its parent is not the runner's: whom it concerns is woken."""
+    keys = (*left_by_shared_end(view), *asked_on_shared(view))
+    if not keys:
+        return None
+    reason = f"the shared pull request concerns {', '.join(keys)}"
+    wake = tuple(Dispatch(key=key) for key in keys)
+    return Decision(row="7", outcome=Outcome.NOTHING, reason=reason, phase=Phase.COMPLETE, effects=wake)
 
 
 def _start(keys: Iterable[str]) -> tuple[Dispatch, ...]:

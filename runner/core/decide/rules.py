@@ -17,6 +17,7 @@ from runner.core.decide.parent_rules import (
     listed,
     plan_ticket,
     revise_plan,
+    wake_shared,
 )
 from runner.core.decide.parts import (
     ending,
@@ -188,6 +189,7 @@ ORDER: tuple[Rule, ...] = (
     done_sub_task,
     go_on,
     left_over,
+    wake_shared,
     unmatched,
 )
 

@@ -7,10 +7,12 @@ from enum import StrEnum
 
 from runner.core import phases
 from runner.core.decide.view import View, family_of, item_of
+from runner.core.effects import Dispatch
 from runner.core.markers import Kind, from_line, is_marker_line
 from runner.core.model import WorkItem
-from runner.core.phases import State
+from runner.core.phases import Phase, State
 from runner.core.plan import Plan
+from runner.core.sharing import contributors
 
 
 class Standing(StrEnum):
@@ -95,11 +97,11 @@ def starting_point(view: View) -> Start:
     open_heads = [one for one in stacked_on if not one.is_merged]
     if view.policy.sequence == "wait":
         waits += [one.ticket.key for one in live if one is not None]
-    elif len(open_heads) > 1:
+    elif view.policy.sequence == "stacked" and len(open_heads) > 1:
         waits += [key for one in open_heads if (key := phases.key_of_branch(one.head))]
     if waits:
         return Start(waits_for=tuple(dict.fromkeys(waits)))
-    if not open_heads:
+    if not open_heads or view.shares:
         return Start(base=base)
     head = open_heads[0].head
     return Start(base=head, predecessor=phases.key_of_branch(head) or "")
@@ -114,6 +116,37 @@ def busy_siblings(view: View) -> tuple[str, ...]:
     )
 
 
+def claimed_siblings(view: View) -> tuple[str, ...]:
+    """Other sub-tasks that a run has claimed, if this one shares its branch with them: a revision counts, too.
+
+    A ticket that is claimed itself goes on, so that two whose runs died do not wait for each other.
+    """
+    if not view.shares or view.has_label(phases.WORKING):
+        return ()
+    label = view.policy.label(phases.WORKING)
+    others = (one.ticket for one in view.snapshot.family if one.ticket.key != view.key)
+    return tuple(
+        ticket.key
+        for ticket in others
+        if label in ticket.labels and phases.state_of(ticket, view.policy) is not State.DONE
+    )
+
+
+def unfinished_siblings(view: View) -> tuple[str, ...]:
+    """Other sub-tasks whose work in the shared pull request is not finished: it stays a draft for them."""
+    offered = view.branch_pull_request
+    if not view.shares or offered is None:
+        return ()
+    inside = contributors(view.contributions(offered))
+    return tuple(
+        one.ticket.key
+        for one in view.snapshot.family
+        if one.ticket.key in inside
+        and one.ticket.key != view.key
+        and phases.state_of(one.ticket, view.policy) is State.BLOCKED
+    )
+
+
 def _is_running(one: WorkItem, view: View) -> bool:
     is_mine = one.ticket.assignee is not None and one.ticket.assignee.id == view.snapshot.me.id
     return is_mine and phases.state_of(one.ticket, view.policy) is State.IN_PROGRESS
@@ -122,7 +155,7 @@ def _is_running(one: WorkItem, view: View) -> bool:
 def ready_keys(
     view: View, plan: Plan, *, finished: frozenset[str] = frozenset(), resting: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
-    """Sub-tasks that may start now, in the plan's order, under ``max_parallel``.
+    """Sub-tasks that may start now, in the plan's order, as many as may be in work at once.
 
     ``finished`` are keys that this very run hands over, ``resting`` those it leaves blocked; the snapshot
     shows neither yet.
@@ -132,7 +165,7 @@ def ready_keys(
     running = [
         one for one in view.snapshot.family if one.ticket.key not in at_rest and _is_running(one, view)
     ]
-    slots = view.policy.max_parallel - len(running)
+    slots = view.policy.parallel - len(running)
     ready = [
         member.ticket.key
         for item in plan.items
@@ -142,6 +175,22 @@ def ready_keys(
         and all(_holds_no_longer(family.get(id_), view, finished) for id_ in plan.predecessors(item.id))
     ]
     return tuple(ready[: max(slots, 0)])
+
+
+def pass_turn(
+    view: View, *, finished: frozenset[str] = frozenset(), resting: frozenset[str] = frozenset()
+) -> tuple[Dispatch, ...]:
+    """Who is woken once this sub-task rests: siblings that may start now.
+
+    Where they share a branch it is the parent, which tells whose turn it is: what people said about finished
+    ones comes before new work.
+    """
+    if view.item_id is None or view.plan is None:
+        return ()
+    if view.shares:
+        return (Dispatch(key=view.home),)
+    ready = ready_keys(view, view.plan, finished=finished, resting=resting)
+    return tuple(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready)
 
 
 def _may_start(member: WorkItem, view: View) -> bool:

@@ -14,6 +14,7 @@ from runner.core.feedback import (
     changes_requested,
     check_points,
     comment_points,
+    is_demand_standing,
     pull_request_points,
 )
 from runner.core.markers import (
@@ -32,8 +33,10 @@ from runner.core.model import Account, Change, Comment, CommitInfo, PullRequest,
 from runner.core.phases import State
 from runner.core.plan import Item, Plan, parse_plan
 from runner.core.policy import Policy
+from runner.core.sharing import Contribution, owner_of
 
 PLAN_BLOCK = "Plan data"
+ISSUE_TRAILER = "Jira-Issue"
 RUN_TRAILER = "AI-Runner-Run"
 INPUT_TRAILER = "AI-Runner-Input"
 OUTCOME_TRAILER = "AI-Runner-Outcome"
@@ -71,10 +74,9 @@ class View:
         """The ticket's key."""
         return self.ticket.key
 
-    @property
-    def ticket_url(self) -> str:
-        """Where a person opens the ticket."""
-        return f"{self.jira_url}/browse/{self.key}" if self.jira_url else self.key
+    def url_of(self, key: str) -> str:
+        """Where a person opens a ticket."""
+        return f"{self.jira_url}/browse/{key}" if self.jira_url else key
 
     @cached_property
     def ours(self) -> frozenset[str]:
@@ -258,13 +260,52 @@ class View:
         """The last time a person gave the ticket to the runner."""
         return last_assignment(self.ticket, self.snapshot.me)
 
-    # --- pull request -----------------------------------------------------------------------------------
+    # --- branch and pull request ------------------------------------------------------------------------
+
+    @cached_property
+    def shares(self) -> bool:
+        """Whether this sub-task's work goes to the branch and pull request of its parent."""
+        is_member = self.item_id is not None and self.ticket.parent_key is not None
+        return is_member and self.policy.sequence == "shared"
 
     @property
-    def pull_request(self) -> PullRequest | None:
-        """The newest pull request of the ticket's branch that this runner opened."""
+    def home(self) -> str:
+        """The ticket that branch and pull request are named after: this one, or the parent whose they share."""
+        parent = self.ticket.parent_key
+        return parent if self.shares and parent is not None else self.key
+
+    @property
+    def branch_name(self) -> str:
+        """The branch that holds the ticket's work."""
+        return phases.branch_of(self.home)
+
+    @cached_property
+    def branch_pull_request(self) -> PullRequest | None:
+        """The newest pull request of that branch that this runner opened, whoever's work is in it."""
         mine = [one for one in self.snapshot.pull_requests if one.is_ours]
         return mine[-1] if mine else None
+
+    @cached_property
+    def pull_request(self) -> PullRequest | None:
+        """The newest pull request of ours that holds this ticket's work; a parent has none of its own."""
+        if not self.is_work_ticket:
+            return None
+        if not self.shares:
+            return self.branch_pull_request
+        mine = [one for one in self.snapshot.pull_requests if one.is_ours and self._is_in(one)]
+        return mine[-1] if mine else None
+
+    def _is_in(self, pull_request: PullRequest) -> bool:
+        return any(one.key == self.key for one in self.contributions(pull_request))
+
+    def contributions(self, pull_request: PullRequest) -> tuple[Contribution, ...]:
+        """The commits that runs of this family made in a shared pull request, oldest first."""
+        family = {one.ticket.key for one in self.snapshot.family}
+        return tuple(
+            Contribution(key=key, commit=commit)
+            for commit in self.snapshot.offered.get(pull_request.number, ())
+            if INPUT_TRAILER in commit.trailers and (key := commit.trailers.get(ISSUE_TRAILER, "")) in family
+        )
 
     @cached_property
     def open_pull_request(self) -> PullRequest | None:
@@ -277,7 +318,7 @@ class View:
     def record(self) -> PullRequestRecord | None:
         """The hidden facts of the pull request."""
         found = from_hidden(self.pull_request.body) if self.pull_request is not None else None
-        return found if found is not None and found.key == self.key else None
+        return found if found is not None and found.key == self.home else None
 
     @cached_property
     def own_commit(self) -> CommitInfo | None:
@@ -287,7 +328,7 @@ class View:
 
     def _is_own(self, commit: CommitInfo) -> bool:
         """A commit of ours for this very ticket; a stacked branch also holds those of its predecessor."""
-        return INPUT_TRAILER in commit.trailers and commit.trailers.get("Jira-Issue") == self.key
+        return INPUT_TRAILER in commit.trailers and commit.trailers.get(ISSUE_TRAILER) == self.key
 
     @cached_property
     def head_is_ours(self) -> bool:
@@ -299,8 +340,8 @@ class View:
 
     @cached_property
     def seen(self) -> Seen:
-        """Everything that our markers say was taken into account."""
-        total = self.record.seen if self.record is not None else Seen()
+        """Everything that our markers say was taken into account; a shared pull request's record speaks of others, too."""
+        total = self.record.seen if self.record is not None and not self.shares else Seen()
         for marked in self.trail:
             total = total.union(marked.marker.seen)
         return total
@@ -310,8 +351,15 @@ class View:
         """Every point of feedback that exists, read or not."""
         found = list(comment_points(self.ticket.comments, self.ours))
         if self.open_pull_request is not None:
-            found += pull_request_points(self.open_pull_request)
+            found += filter(self._is_for_me, pull_request_points(self.open_pull_request))
         return tuple(found)
+
+    def _is_for_me(self, point: Feedback) -> bool:
+        """Whether a point on the pull request is this ticket's to answer."""
+        pull_request = self.open_pull_request
+        if not self.shares or pull_request is None:
+            return True
+        return owner_of(point, self.contributions(pull_request)) == self.key
 
     @cached_property
     def unread(self) -> tuple[Feedback, ...]:
@@ -331,9 +379,18 @@ class View:
     @cached_property
     def is_asked_to_revise(self) -> bool:
         """Whether a person wants the work changed: by giving it back with words, or by requesting changes."""
+        return self._is_demanded or (self.is_mine and bool(self.unread))
+
+    @cached_property
+    def _is_demanded(self) -> bool:
+        """Whether a review demands changes; on a shared pull request, of the sub-task that has a point to answer."""
         pull_request = self.open_pull_request
-        demanded = pull_request is not None and changes_requested(pull_request, self.seen)
-        return demanded or (self.is_mine and bool(self.unread))
+        if pull_request is None:
+            return False
+        if not self.shares:
+            return changes_requested(pull_request, self.seen)
+        on_forge = [point for point in self.unread if point.source not in ("comment", "ticket")]
+        return bool(on_forge) and is_demand_standing(pull_request)
 
     @cached_property
     def failed_checks(self) -> tuple[Feedback, ...]:
@@ -378,7 +435,7 @@ class View:
     @cached_property
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """Every run on this ticket that a marker records."""
-        own = self.record.ledger if self.record is not None else ()
+        own = self.record.ledger if self.record is not None and not self.shares else ()
         return merge_ledgers(*(marked.marker.ledger for marked in self.trail), own)
 
     @cached_property

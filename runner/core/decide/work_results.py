@@ -22,12 +22,13 @@ from runner.core.decide.outcomes import (
 )
 from runner.core.decide.parts import OVER, ending, failed, nothing, progress_end
 from runner.core.decide.people import hand
-from runner.core.decide.sequence import base_branch, ready_keys
+from runner.core.decide.sequence import base_branch, pass_turn, unfinished_siblings
 from runner.core.decide.view import (
     INPUT_TRAILER,
     OUTCOME_TRAILER,
     RUN_TRAILER,
     View,
+    family_of,
 )
 from runner.core.effects import (
     AnswerThread,
@@ -49,10 +50,13 @@ from runner.core.model import PullRequest
 from runner.core.phases import Phase, State
 from runner.core.plan import PointAnswer
 from runner.core.pull_request_text import (
+    Piece,
+    Shared,
     body,
     commit_message,
     title,
 )
+from runner.core.sharing import contributors
 
 ENDS_SHORT = {
     "partial": (
@@ -150,7 +154,7 @@ def publish_work(view: View, one: FinishedWork) -> Decision:
             one,
             "the work is pushed",
             Push(
-                branch=phases.branch_of(view.key),
+                branch=view.branch_name,
                 start=work.start,
                 expected=work.expected,
                 changes=tuple(change.to_change() for change in result.changes),
@@ -179,7 +183,7 @@ def _step(one: FinishedWork, reason: str, effect: Effect) -> Decision:
 
 def _branch_moved(view: View, one: FinishedWork) -> Decision:
     """A person pushed while the model worked: their commit is built upon, so the work starts again from there."""
-    reason = f"the branch {phases.branch_of(view.key)} moved while the model worked"
+    reason = f"the branch {view.branch_name} moved while the model worked"
     effects = (*progress_end(view, f"started again, because {reason}", one.entry), Dispatch(key=view.key))
     return Decision(
         row="13",
@@ -217,10 +221,10 @@ def _record(view: View, one: FinishedWork) -> PullRequestRecord:
     base = view.open_pull_request.base if view.open_pull_request is not None else _target(view, one)
     seen = known.seen.union(one.work.seen) if known is not None else one.work.seen
     return PullRequestRecord(
-        key=view.key,
+        key=view.home,
         repository=view.snapshot.repository.name,
-        parent=view.ticket.parent_key or "",
-        item=view.item_id or "",
+        parent="" if view.shares else view.ticket.parent_key or "",
+        item="" if view.shares else view.item_id or "",
         input_digest=one.work.input_digest,
         plan_digest=one.work.plan_digest,
         base=base,
@@ -243,9 +247,9 @@ def _target(view: View, one: FinishedWork) -> str:
 def _open(view: View, one: FinishedWork) -> OpenPullRequest:
     record = _record(view, one)
     return OpenPullRequest(
-        head=phases.branch_of(view.key),
+        head=view.branch_name,
         base=record.base,
-        title=title(view.key, view.ticket.summary),
+        title=_title(view),
         body=_body(view, one, record, existing=""),
         draft=bool(one.is_short) or view.policy.pull_request.draft,
         labels=view.policy.pull_request.labels,
@@ -255,19 +259,43 @@ def _open(view: View, one: FinishedWork) -> OpenPullRequest:
 
 def _body(view: View, one: FinishedWork, record: PullRequestRecord, *, existing: str) -> str:
     item = view.item
-    return body(
-        record,
-        ticket_url=view.ticket_url,
+    piece = Piece(
         summary=one.result.summary or view.ticket.summary,
         checks=_check_lines(one.result),
         criteria=one.result.criteria,
         planned=item.files if item is not None else (),
         touched=[change.path for change in one.result.changes],
         unfinished=ENDS_SHORT[one.is_short][0] if one.is_short else "",
-        waits_for_approval=view.waits_for_approval,
-        existing=existing,
         warnings=one.result.warnings,
     )
+    return body(
+        record,
+        piece,
+        ticket_url=view.url_of(view.home),
+        waits_for_approval=view.waits_for_approval,
+        existing=existing,
+        shared=_shared(view) if view.shares else None,
+    )
+
+
+def _shared(view: View) -> Shared:
+    """Who else is in the pull request that this sub-task shares, and who is not yet."""
+    offered = view.branch_pull_request
+    inside = contributors(view.contributions(offered)) if offered is not None else ()
+    family = family_of(view.snapshot.family, view.ours).values()
+    waiting = [
+        one.ticket.key
+        for one in family
+        if one.ticket.key not in (*inside, view.key)
+        and phases.state_of(one.ticket, view.policy) not in (State.DONE, State.IN_TESTING)
+    ]
+    return Shared(key=view.key, summary=view.ticket.summary, waiting=waiting, members=max(len(family), 1))
+
+
+def _title(view: View) -> str:
+    """The pull request's title: the ticket's, or the parent's whose sub-tasks share it."""
+    parent = view.snapshot.parent
+    return title(view.home, parent.summary if view.shares and parent is not None else view.ticket.summary)
 
 
 def _check_lines(result: Result) -> tuple[texts.CheckLine, ...]:
@@ -309,6 +337,7 @@ def _hand_over(view: View, one: FinishedWork, pull_request: PullRequest) -> Deci
         news=bool(news),
         is_new=is_new,
         waits_for_approval=view.waits_for_approval,
+        waiting=_shared(view).waiting if view.shares else (),
     )
     effects += [
         PutComment(key=view.key, markdown=said, marker=_handover_marker(view, one)),
@@ -344,10 +373,7 @@ def _next(view: View, news: Sequence[Feedback]) -> tuple[Dispatch, ...]:
     stacked = [phases.key_of_branch(one.head) for one in view.snapshot.dependents if one.state == "open"]
     onto = tuple(Dispatch(key=key) for key in stacked if key and key != view.key)
     again = (*((Dispatch(key=view.key),) if news else ()), *onto)
-    if view.item_id is None or view.plan is None:
-        return again
-    ready = ready_keys(view, view.plan, finished=frozenset({view.key}))
-    return (*again, *(Dispatch(key=key, phase=Phase.IMPLEMENT.value) for key in ready))
+    return (*again, *pass_turn(view, finished=frozenset({view.key})))
 
 
 def _renew(view: View, one: FinishedWork, pull_request: PullRequest) -> tuple[tuple[Effect, ...], SetDraft]:
@@ -358,7 +384,8 @@ def _renew(view: View, one: FinishedWork, pull_request: PullRequest) -> tuple[tu
         known is not None and known.input_digest == record.input_digest and known.ledger == record.ledger
     )
     renewed = pull_request.body if is_same_run else _body(view, one, record, existing=pull_request.body)
-    wants_draft = bool(one.is_short) or (pull_request.is_draft and view.policy.pull_request.draft)
+    stays_draft = view.policy.pull_request.draft or unfinished_siblings(view)
+    wants_draft = bool(one.is_short) or (pull_request.is_draft and bool(stays_draft))
     edit = () if is_same_run else (EditPullRequest(number=pull_request.number, body=renewed),)
     return edit, SetDraft(number=pull_request.number, draft=wants_draft)
 

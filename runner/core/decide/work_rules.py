@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from runner.core import phases, texts
@@ -17,7 +18,13 @@ from runner.core.decide.parts import (
     nothing,
 )
 from runner.core.decide.people import hand
-from runner.core.decide.sequence import base_branch, busy_siblings, starting_point
+from runner.core.decide.sequence import (
+    Start,
+    base_branch,
+    busy_siblings,
+    claimed_siblings,
+    starting_point,
+)
 from runner.core.decide.view import View
 from runner.core.effects import (
     Dispatch,
@@ -81,12 +88,13 @@ def begin(view: View) -> Decision | None:
     if resting is not None:
         return resting
     busy = busy_siblings(view)
-    if view.item_id is not None and len(busy) >= view.policy.max_parallel:
-        return nothing(
-            row,
-            f"{', '.join(busy)} is in work; max_parallel is {view.policy.max_parallel}",
-            outcome=Outcome.WAITING,
+    if view.item_id is not None and len(busy) >= view.policy.parallel:
+        most = (
+            "a shared branch takes one at a time"
+            if view.shares
+            else f"max_parallel is {view.policy.parallel}"
         )
+        return nothing(row, f"{', '.join(busy)} is in work; {most}", outcome=Outcome.WAITING)
     return ask_for_work(view, row, view.unread)
 
 
@@ -103,14 +111,22 @@ def ask_for_work(view: View, row: str, points: tuple[Feedback, ...], *, reset: b
     """Ask the model to implement or revise, or say what the ticket waits for."""
     if not reset and view.attempts >= view.policy.caps.attempts:
         return exhausted(view, Phase.IMPLEMENT)
+    claimed = claimed_siblings(view)
+    if claimed:
+        reason = f"{', '.join(claimed)} is in work on the branch that they share"
+        return nothing(row, reason, outcome=Outcome.WAITING)
     branch, pull_request = view.snapshot.branch, view.open_pull_request
     start = starting_point(view)
     if start.rejected_by and pull_request is None:
-        return _rejected(view, start.rejected_by)
-    if start.waits_for and branch is None:
+        return _rejected(view, start.rejected_by, texts.rejected_predecessor)
+    if start.waits_for and (branch is None or (view.shares and view.own_commit is None)):
         return nothing(row, f"waits for {', '.join(start.waits_for)}", outcome=Outcome.WAITING)
-    base = pull_request.base if pull_request is not None else (start.base or base_branch(view))
-    from_head = branch.sha if branch is not None else view.snapshot.heads.get(base, "")
+    if _is_vetoed(view):
+        return _rejected(view, view.home, texts.rejected_together)
+    base = _base(view, start)
+    # A branch that holds nothing its base lacks was merged: what is new starts from where that went.
+    is_spent = branch is not None and not branch.commits
+    from_head = branch.sha if branch is not None and not is_spent else view.snapshot.heads.get(base, "")
     if not from_head:
         return no_base(view, base, Phase.IMPLEMENT)
     phase = Phase.REVISE if pull_request is not None or row == "6" else Phase.IMPLEMENT
@@ -146,6 +162,23 @@ def ask_for_work(view: View, row: str, points: tuple[Feedback, ...], *, reset: b
     )
 
 
+def _base(view: View, start: Start) -> str:
+    """The branch that the work goes to: the open pull request's, or where new work would go."""
+    offered = view.branch_pull_request if view.shares else view.open_pull_request
+    if offered is not None and offered.state == "open":
+        return offered.base
+    return start.base or base_branch(view)
+
+
+def _is_vetoed(view: View) -> bool:
+    """Whether the shared branch holds what a person closed, and nothing of this ticket: it adds nothing to that."""
+    pull_request, branch = view.branch_pull_request, view.snapshot.branch
+    if not view.shares or pull_request is None or view.pull_request is not None:
+        return False
+    is_veto = pull_request.state == "closed" and not pull_request.is_merged
+    return is_veto and branch is not None and bool(branch.commits)
+
+
 def _key(branch: str) -> str:
     return phases.key_of_branch(branch) or ""
 
@@ -160,13 +193,11 @@ def _why(phase: Phase, points: tuple[Feedback, ...]) -> str:
     return "the ticket is ready to be implemented"
 
 
-def _rejected(view: View, key: str) -> Decision:
+def _rejected(view: View, key: str, told: Callable[..., str]) -> Decision:
     who = hand(view, "reviewer")
     marker = replace(view.marker(Kind.FAILURE), phase=Phase.IMPLEMENT.value, code=f"rejected:{key}")
     effects = (
-        PutComment(
-            key=view.key, markdown=texts.rejected_predecessor(key, reviewer=who.mention), marker=marker
-        ),
+        PutComment(key=view.key, markdown=told(key, reviewer=who.mention), marker=marker),
         MoveTo(key=view.key, state=State.BLOCKED),
         ending(view, assignee=who.assignee, state=State.BLOCKED),
     )
