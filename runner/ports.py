@@ -195,6 +195,10 @@ class Forge(Protocol):
         """The commits that a pull request offers or offered, oldest first, whatever became of its branch."""
         ...
 
+    def review_paths(self, number: int) -> Mapping[str, tuple[str, ...]]:
+        """The files that each review's inline comments are about, by the review's id."""
+        ...
+
     def files_of(self, sha: str) -> tuple[str, ...]:
         """The paths that a commit changed."""
         ...

@@ -421,6 +421,10 @@ class FakeForge:
         fresh = [self.commits[sha] for sha in self._line_of(one.head_sha) if sha not in known]
         return tuple(reversed(fresh))
 
+    def review_paths(self, number: int) -> Mapping[str, tuple[str, ...]]:
+        """As the reviews say themselves."""
+        return {review.id: review.paths for review in self.pulls[number].reviews}
+
     def files_of(self, sha: str) -> tuple[str, ...]:
         """The paths that a commit changed."""
         return self.commits[sha].files

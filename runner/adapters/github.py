@@ -218,6 +218,15 @@ class GitHubForge:
                 _commit(sha=item["sha"], commit=item["commit"], parents=item["parents"]) for item in items
             )
 
+    def review_paths(self, number: int) -> Mapping[str, tuple[str, ...]]:
+        """The files that each review's inline comments are about, by the review's id."""
+        found: dict[str, dict[str, None]] = {}
+        items = self._list(f"/pulls/{number}/comments")
+        with _shape():
+            for item in items:
+                found.setdefault(str(item["pull_request_review_id"]), {})[item["path"]] = None
+        return {review: tuple(paths) for review, paths in found.items()}
+
     def files_of(self, sha: str) -> tuple[str, ...]:
         """The paths that a commit changed, 300 a page and 3,000 at most, of which GitHub tells no more."""
         pages = self._pages(f"/commits/{segment(sha)}", {})

@@ -17,7 +17,8 @@ Source = Literal["comment", "ticket", "review", "thread", "conversation", "check
 class Feedback:
     """One point. ``id`` is unique over all sources; ``version`` changes when the point is edited.
 
-    ``thread_id`` and ``comment_id`` say where on the pull request an answer belongs.
+    ``thread_id`` and ``comment_id`` say where on the pull request an answer belongs. ``beside`` are the files of a
+    review's inline comments, where they were asked for.
     """
 
     id: str
@@ -29,6 +30,7 @@ class Feedback:
     line: int | None = None
     thread_id: str = ""
     comment_id: str = ""
+    beside: tuple[str, ...] = ()
 
 
 def comment_points(comments: tuple[Comment, ...], ours: frozenset[str]) -> Iterator[Feedback]:
@@ -53,7 +55,12 @@ def pull_request_points(pull_request: PullRequest) -> Iterator[Feedback]:
             text = review.body.strip() or "Changes are requested; see the inline comments."
             version = review.updated or review.submitted
             yield Feedback(
-                id=f"review:{review.id}", source="review", version=version, author=review.author, text=text
+                id=f"review:{review.id}",
+                source="review",
+                version=version,
+                author=review.author,
+                text=text,
+                beside=review.paths,
             )
     for thread in pull_request.threads:
         if thread.is_resolved:

@@ -153,7 +153,10 @@ class ReviewState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Review:
-    """A review of a pull request: its summary text and verdict. ``can_write``: the author may push."""
+    """A review of a pull request: its summary text and verdict. ``can_write``: the author may push.
+
+    ``paths`` are the files of its inline comments, where they were asked for.
+    """
 
     id: str
     author: str
@@ -163,6 +166,7 @@ class Review:
     updated: str = ""
     can_write: bool = False
     is_person: bool = True
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,11 +25,12 @@ def contributors(contributions: Sequence[Contribution]) -> tuple[str, ...]:
 def owner_of(point: Feedback, contributions: Sequence[Contribution]) -> str | None:
     """The sub-task that answers a point: the last one that changed the file it is about, else the last that joined.
 
-    Contributions are oldest first. Only those count that were there when the point was made, so that a later
+    A review's summary is about the files of its inline comments. Contributions are oldest first. Only those count that were there when the point was made, so that a later
     sub-task does not inherit what was said before it; ``None`` without any contribution.
     """
     there = [one for one in contributions if one.commit.committed <= point.version] or contributions
-    touching = [one.key for one in there if point.path and point.path in one.commit.files]
+    paths = {point.path} if point.path else set(point.beside)
+    touching = [one.key for one in there if paths.intersection(one.commit.files)]
     if touching:
         return touching[-1]
     joined = contributors(there)

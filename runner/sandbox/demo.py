@@ -189,10 +189,11 @@ def _close(account: Json, narrator: Narrator, kept: Path | None, problem: str) -
     if problem:
         narrator.say("", f"This did not end as it should: {problem}")
     else:
-        merged = sum((child["pull_request"] or {}).get("merged", False) for child in account["sub_tasks"])
+        pulls = [child["pull_request"] for child in account["sub_tasks"] if child["pull_request"]]
+        merged = len({pull["number"] for pull in pulls if pull["merged"]})
         narrator.say(
             "",
-            f"{account['parent']['key']} is Done: {len(account['sub_tasks'])} sub-tasks, {merged} merged pull requests, "
+            f"{account['parent']['key']} is Done: {len(account['sub_tasks'])} sub-tasks, {merged} merged pull request{'' if merged == 1 else 's'}, "
             f"{len(runs)} runs, {calls} scripted model calls (US${cost:.2f} at list prices); the merged code passes its tests.",
         )
     if kept is not None:

@@ -24,28 +24,41 @@ def is_shared(view: View) -> bool:
 def with_shared_work(snapshot: Snapshot, forge: Forge, policy: Policy) -> Snapshot:
     """The snapshot of a parent, or of one of its sub-tasks, with the shared branch and what was offered of it."""
     view = View(snapshot=snapshot, policy=policy, now="")
-    name, target = view.branch_name, base_branch(view)
-    pull_requests = forge.pull_requests(head=name, detailed=True)
+    target = base_branch(view)
+    pull_requests = tuple(
+        _with_review_paths(one, forge) for one in forge.pull_requests(head=view.branch_name, detailed=True)
+    )
     newest = next((one for one in reversed(pull_requests) if one.is_ours), None)
     base = newest.base if newest is not None and newest.state == "open" else target
     heads = {one: sha for one in dict.fromkeys((target, base)) if (sha := forge.head(one)) is not None}
-    branch = forge.branch(name, base=base) if base in heads else None
-    offered = {one.number: _commits(one, branch, forge) for one in pull_requests if one.is_ours}
+    branch = forge.branch(view.branch_name, base=base) if base in heads else None
     return replace(
         snapshot,
         pull_requests=pull_requests,
         branch=branch,
         heads={**snapshot.heads, **heads},
-        offered=offered,
+        offered={one.number: _commits(one, branch, forge) for one in pull_requests if one.is_ours},
     )
 
 
+def _with_review_paths(one: PullRequest, forge: Forge) -> PullRequest:
+    """What a review's summary is about, its inline comments tell."""
+    if one.state != "open" or not one.reviews or not one.threads:
+        return one
+    paths = forge.review_paths(one.number)
+    reviews = tuple(replace(review, paths=paths.get(review.id, ())) for review in one.reviews)
+    return replace(one, reviews=reviews)
+
+
 def _commits(one: PullRequest, branch: Branch | None, forge: Forge) -> tuple[CommitInfo, ...]:
-    """A pull request's commits, oldest first. An open one's are the branch's: its own list lags behind a push."""
+    """A pull request's commits, oldest first. An open one's are the branch's: its own list lags behind a push.
+
+    With their files, once somebody said something about a file.
+    """
     if one.state != "open" or branch is None:
         return forge.pull_request_commits(one.number)
     commits = tuple(reversed(branch.commits))
-    if not any(thread.path and not thread.is_resolved for thread in one.threads):
+    if not one.threads:
         return commits
     return tuple(
         replace(commit, files=forge.files_of(commit.sha)) if INPUT_TRAILER in commit.trailers else commit

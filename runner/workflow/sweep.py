@@ -131,7 +131,7 @@ def _by_pull_requests(
         if key is not None and _is_served(key, desk.policy):
             newest[key] = one
     merged = {one.head for one in newest.values() if one.is_merged}
-    known = {one.key for one in listed}
+    known = {one.key for one in listed if not _stands_for_its_family(one, desk.policy)}
     wanted = {
         key: one
         for key, one in newest.items()
@@ -140,6 +140,12 @@ def _by_pull_requests(
     for ticket in desk.tickets.tickets(list(wanted)) if wanted else ():
         if ticket.status.category != "done" and not ticket.labels & _held(desk.policy):
             yield wanted[ticket.key].updated, ticket.key
+
+
+def _stands_for_its_family(ticket: Ticket, policy: Policy) -> bool:
+    """Whether a pull request of this key is its sub-tasks': then it tells more than the ticket's own age does."""
+    in_hands = {policy.label(name) for name in (phases.WORKING, phases.WAITING)} & ticket.labels
+    return policy.sequence == "shared" and not ticket.type.is_sub_task and not in_hands
 
 
 def _is_served(key: str, policy: Policy) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from runner.core.decide import RunInfo, decide
-from tests.core.cases import CASES, told
+from tests.core.cases import told
+from tests.core.every_case import CASES
 from tests.core.snapshots import NOW, RUN, URL
 from tests.fakes import World
 

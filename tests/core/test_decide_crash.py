@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.core.cases import CASES
+from tests.core.every_case import CASES
 from tests.core.test_decide_rest import PLAN_ENDS, WORK_ENDS, duplicates
 from tests.fakes import Killed, World, model
 

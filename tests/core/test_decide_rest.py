@@ -10,7 +10,7 @@ import pytest
 from runner.core.effects import identity
 from runner.core.markers import from_line
 from runner.core.phases import Phase
-from tests.core.cases import CASES
+from tests.core.every_case import CASES
 from tests.core.snapshots import BOT, LOGIN
 from tests.fakes import World, model
 

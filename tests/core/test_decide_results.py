@@ -10,7 +10,7 @@ from runner.core.decide import Decision
 from runner.core.handover import Result, Work
 from runner.core.plan import PointAnswer
 from runner.ports import CommentBody
-from tests.core.cases import CASES
+from tests.core.every_case import CASES
 from tests.core.snapshots import ADA, FIRST, PARENT, RITA, RON, SECOND
 from tests.fakes import World, answer, model
 
