@@ -332,9 +332,13 @@ class _Verb:
             raise ConfigError(
                 "This run needs no checkout.", remedy="Run `fetch` only after `gather` asked for a model."
             )
-        return self._leave_result(
-            file, lambda: composition.fetch(self.settings, self.work_dir, file.commits, work.start)
-        )
+
+        def fetch() -> None:
+            composition.fetch(self.settings, self.work_dir, file.commits, work.start)
+            has_toolchain = composition.offer_toolchain(self.settings, self.work_dir, file.commits[-1])
+            self.console.output("toolchain", "true" if has_toolchain else "false")
+
+        return self._leave_result(file, fetch)
 
     def _think(self) -> int:
         """Any typed end is a success of this stage: ``publish`` says what it means. Only a bug fails it."""
@@ -372,7 +376,7 @@ class _Verb:
             self.settings, event, self.console, run=file.run, work_dir=self.work_dir, publishes=True
         )
         try:
-            end = publish_stage(stage.desk, file, self._result())
+            end = publish_stage(stage.desk, file, self._result() or self._unprepared(file))
         except Exception as exc:  # whatever it is, the ticket is told before the run ends
             return self._tell(stage.desk, exc, phase=file.phase)
         finally:
@@ -384,6 +388,22 @@ class _Verb:
 
         path = self.work_dir / "result.json"
         return read_file(path, Result) if path.exists() else None
+
+    def _unprepared(self, file: WorkFile) -> Result | None:
+        """The result of a run whose set-up action failed, so that the model was never asked."""
+        from runner.composition import TOOLCHAIN
+        from runner.workflow.thinking import result_of_error
+
+        if file.work is None or self.settings.stages.get("toolchain") != "failure":
+            return None
+        return result_of_error(
+            file,
+            ConfigError(
+                f"The repository's set-up action `{TOOLCHAIN}` failed, so the model was not asked.",
+                remedy="The step “Set up the toolchain” in the run's log says why. Correct the action on the branch "
+                "that this work starts from.",
+            ),
+        )
 
     def _conclude(self) -> int:
         from runner import composition

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from runner.workflow.stages import Desk
 
 MAX_CHANGE_BYTES = 2 * 1024 * 1024
+# Where a repository keeps its own set-up action, for the toolchains of its checks.
+TOOLCHAIN = ".github/actions/ai-runner-setup"
 
 
 def now() -> str:
@@ -203,6 +206,27 @@ def fetch(settings: Settings, work_dir: Path, shas: Sequence[str], start: str) -
         raise ConfigError("There is no commit to work on.", remedy="The repository needs a first commit.")
     fetch_commits(settings.git_url or "", token, shas, into)
     checkout(into, start)
+
+
+def offer_toolchain(settings: Settings, work_dir: Path, base: str) -> bool:
+    """Put the base commit into the job's workspace if it brings a set-up action, which the next step then uses.
+
+    All of it, because such an action reads files beside it, as in `go-version-file: go.mod`. What an earlier job left
+    in the action's own place is removed, links on the way to it included.
+    """
+    from runner.adapters.git import export, tracked_files
+
+    checkout, workspace = work_dir / "checkout", settings.workspace
+    wanted = {f"{TOOLCHAIN}/action.yml", f"{TOOLCHAIN}/action.yaml"}
+    if workspace is None or wanted.isdisjoint(tracked_files(checkout, base)):
+        return False
+    place = workspace / TOOLCHAIN
+    for folder in (place.parent.parent, place.parent, place):
+        if folder.is_symlink():
+            folder.unlink()
+    shutil.rmtree(place, ignore_errors=True)
+    export(checkout, base, workspace)
+    return True
 
 
 def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str], None]) -> Result:

@@ -82,6 +82,7 @@ class Settings(BaseModel):
     event_name: str = ""
     event_path: Path | None = None
     runner_temp: Path | None = None
+    workspace: Path | None = None
     output_path: Path | None = None
     summary_path: Path | None = None
 
@@ -117,6 +118,7 @@ class Settings(BaseModel):
             event_name=read.text("GITHUB_EVENT_NAME"),
             event_path=read.path("GITHUB_EVENT_PATH"),
             runner_temp=read.path("RUNNER_TEMP"),
+            workspace=read.path("GITHUB_WORKSPACE"),
             output_path=read.path("GITHUB_OUTPUT"),
             summary_path=read.path("GITHUB_STEP_SUMMARY"),
             stages=read.stages("AI_RUNNER_STAGES"),

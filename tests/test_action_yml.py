@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import yaml
 
+from runner.composition import TOOLCHAIN
 from runner.sandbox.expressions import render
 from runner.settings import INPUTS, SECRETS, Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text(encoding="utf-8"))
 STEPS: list[dict[str, Any]] = ACTION["runs"]["steps"]
+SCRIPTS = [step for step in STEPS if "run" in step]
 STAGES = {
     step["id"]: step
     for step in STEPS
@@ -54,6 +56,7 @@ def environment(
     steps = {
         "gather": gather,
         "fetch": {"outcome": "skipped"},
+        "toolchain": {"outcome": "skipped"},
         "think": {},
         "publish": {"outcome": "failure"},
     }
@@ -91,13 +94,13 @@ def test_the_action_satisfies_githubs_schema() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["name"])
+@pytest.mark.parametrize("step", SCRIPTS, ids=lambda step: step["name"])
 def test_nothing_is_pasted_into_a_script(step: dict[str, Any]) -> None:
     """Values travel by environment; a script is the same text in every run."""
     assert "${{" not in step["run"]
 
 
-@pytest.mark.parametrize("step", STEPS, ids=lambda step: step["name"])
+@pytest.mark.parametrize("step", SCRIPTS, ids=lambda step: step["name"])
 def test_every_script_gives_way_to_its_program(step: dict[str, Any]) -> None:
     """`exec` leaves no shell behind that holds the environment or swallows signals."""
     assert step["run"].startswith("exec ")
@@ -180,9 +183,20 @@ def test_conclude_hears_how_the_other_stages_ended() -> None:
     assert Settings.from_environ(env).stages == {
         "gather": "success",
         "fetch": "skipped",
+        "toolchain": "skipped",
         "think": "",
         "publish": "failure",
     }
+
+
+def test_the_repositorys_own_set_up_runs_before_any_key_is_in_scope() -> None:
+    """It is the only foreign action, is given nothing, and stands after the fetch and before the model's key."""
+    (foreign,) = [step for step in STEPS if "uses" in step]
+    assert foreign["uses"] == f"./{TOOLCHAIN}"
+    assert foreign.keys() == {"name", "id", "if", "uses"}
+    order = [step.get("id") for step in STEPS]
+    assert order.index("fetch") < order.index(foreign["id"]) < order.index("think")
+    assert "fetch.outputs.toolchain" in foreign["if"]
 
 
 def test_outputs_come_from_the_last_stage_that_spoke() -> None:

@@ -287,6 +287,16 @@ def checkout(repo: Path, sha: str) -> None:
     )
 
 
+def export(repo: Path, sha: str, into: Path) -> None:
+    """Write the files of a commit into another folder, over what is there; nothing else in it is touched."""
+    git = _open(repo)
+    with tempfile.TemporaryDirectory(prefix="ai-runner-index-") as scratch:
+        index = {"GIT_INDEX_FILE": str(Path(scratch) / "index")}
+        target = _Git(git_dir=git.git_dir, work_tree=into.resolve())
+        target.run("read-tree", _full_sha(sha), env=index)
+        target.run("checkout-index", "--all", "--force", "--quiet", env=index)
+
+
 def list_tree(repo: Path, sha: str) -> dict[str, TreeEntry]:
     """Every file of a commit by path, in git's order. A path that is not UTF-8 keeps its bytes as surrogates."""
     listing = _open(repo).run("ls-tree", "-r", "-z", "-l", "--full-tree", _full_sha(sha)).output

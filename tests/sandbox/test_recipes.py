@@ -132,7 +132,7 @@ def test_no_step_before_the_action_holds_a_secret(page: Path) -> None:
         before = steps[:-1]
         assert "secrets." not in yaml.safe_dump(before)
         for step in before:
-            if "actions/checkout" in step["uses"]:
+            if "actions/checkout" in step.get("uses", ""):
                 assert step["with"]["persist-credentials"] is False
                 assert "default_branch" in step["with"]["ref"]
 
