@@ -80,19 +80,25 @@ def test_a_figure_that_misses_its_target_is_marked() -> None:
     assert isinstance(found[0], Row)
 
 
+@pytest.mark.parametrize("files", [14, 2_000])
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_the_engine_sends_little_more_than_the_bare_loop(provider: Provider, tmp_path: Path) -> None:
-    """Thirty turns: at most 1.2 times the bytes, 95 % of them sent before, nothing rewritten, a small beginning."""
+def test_the_engine_sends_little_more_than_the_bare_loop(
+    provider: Provider, files: int, tmp_path: Path
+) -> None:
+    """Thirty turns: few more bytes, 95 % of them sent before, nothing rewritten, a small beginning.
+
+    The bounds are nearer than the published ones, so that what eats into them is seen before it is too much.
+    """
     repository = tmp_path / "repository"
-    start = make_repository(repository, files=14)
+    start = make_repository(repository, files=files)
     bare = measure("bare", provider, working(), repository, start, tmp_path / "bare")
     ours = measure("ours", provider, working(), repository, start, tmp_path / "ours")
 
     assert ours.requests == bare.requests == TURNS
-    assert ours.sent <= 1.2 * bare.sent
+    assert ours.sent <= 1.15 * bare.sent
     assert ours.prefix >= 0.95
     assert ours.kept > 0.999
-    assert ours.opening <= 5_120
+    assert ours.opening <= 4_800
 
 
 def test_a_loud_command_makes_later_requests_little_longer(tmp_path: Path) -> None:

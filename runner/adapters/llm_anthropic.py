@@ -20,7 +20,7 @@ from runner.adapters.llm_common import (
     image_note,
     stream_problem,
 )
-from runner.core.work import Brief, Input, Stop, ToolCall, ToolResult, Usage, UserImage, UserText
+from runner.core.work import Brief, Input, Stop, ToolCall, ToolResult, ToolSpec, Usage, UserImage, UserText
 
 CACHED: Mapping[str, Any] = {"type": "ephemeral"}
 
@@ -193,8 +193,28 @@ class MessageReader(Reader):
         return f"stop reason {self._stop!r}" if stop is Stop.FAILED else ""
 
 
-def _tool(tool: Any) -> dict[str, Any]:
-    return {"name": tool.name, "description": tool.description, "input_schema": tool.parameters}
+def _tool(tool: ToolSpec) -> dict[str, Any]:
+    said = {"description": tool.description} if tool.description else {}
+    return {"name": tool.name, **said, "input_schema": optional(tool.parameters)}
+
+
+def optional(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema as it reads without strict mode: what may be null may be left out instead, and nothing says "closed".
+
+    Whether a call is right is checked where it is run; here every byte is paid for with every turn.
+    """
+    said = {key: value for key, value in schema.items() if key != "additionalProperties"}
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        said["type"] = kind[0]
+    if "items" in schema:
+        said["items"] = optional(schema["items"])
+    if "properties" in schema:
+        properties = schema["properties"]
+        said["properties"] = {name: optional(inner) for name, inner in properties.items()}
+        nullable = {name for name, inner in properties.items() if isinstance(inner.get("type"), list)}
+        said["required"] = [name for name in schema.get("required", ()) if name not in nullable]
+    return said
 
 
 def _result(result: ToolResult) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def _tool(tool: ToolSpec) -> dict[str, Any]:
     return {
         "type": "function",
         "name": tool.name,
-        "description": tool.description,
+        **({"description": tool.description} if tool.description else {}),
         "parameters": tool.parameters,
         "strict": is_strict(tool.parameters),
     }

@@ -80,7 +80,8 @@ class Materials:
 
     def repository(self) -> str:
         """What lies where, as far as a small budget goes, and what earlier sub-tasks changed."""
-        parts = [f"{len(self.tracked)} files:", *self.map.lines]
+        counts = "; a folder with the number of files in it" if self.map.counted else ""
+        parts = [f"{len(self.tracked)} files{counts}:", *self.map.lines]
         for one in self.predecessors[:MAX_PREDECESSORS]:
             files = ", ".join(one.files[:MAX_FILES])
             more = f" and {len(one.files) - MAX_FILES} more" if len(one.files) > MAX_FILES else ""

@@ -38,6 +38,7 @@ _TAB_WIDTHS = (4, 2, 8, 3)
 _SHOWN_PLACES = 3
 _SHOWN_LINES = 12
 _DIFF_LINES = 40
+_SEAM = 2
 _ALIGN_LIMIT = 4_000_000
 
 _FOLD = str.maketrans(
@@ -375,7 +376,8 @@ def _apply_exactly(document: _Document, start: int, old: str, new: str) -> Edite
     before = document.contents[first : last + 1]
     after = _with_final_newline(document, last, (head + new + tail).split("\n"))
     edited = _splice(document, first, len(before), _align(before, after), after, Rung.EXACT)
-    return replace(edited, notes=_notes(document, old, new, start))
+    landed = _landed(document, first, before, after)
+    return replace(edited, diff=landed, notes=_notes(document, old, new, start))
 
 
 def _with_final_newline(document: _Document, last: int, after: list[str]) -> list[str]:
@@ -800,18 +802,51 @@ def _notes(document: _Document, old: str, new: str, start: int) -> tuple[str, ..
 
 def _diff(document: _Document, first: int, before: list[str], after: list[str]) -> str:
     """The changed lines with numbers and one line around: old numbers for `-`, new ones for the rest."""
+    change = _changed_lines(first, before, after)
+    lines = _around(document, change, above=True)
+    lines += _shortened([f"- {change.at + index + 1}|{line}" for index, line in enumerate(change.gone)])
+    lines += _shortened(change.numbered)
+    lines += _around(document, change, above=False)
+    return "\n".join(line[:400] for line in lines)
+
+
+def _landed(document: _Document, first: int, before: list[str], after: list[str]) -> str:
+    """Where an exact edit came to stand, by its ends; what it took away is told by what is around.
+
+    Its author quoted the old lines and wrote the new ones, and every byte of an answer is sent again with every
+    later turn.
+    """
+    change = _changed_lines(first, before, after)
+    lines = _shortened(change.numbered, half=_SEAM)
+    if not change.come:
+        lines = _around(document, change, above=True) + _around(document, change, above=False)
+    return "\n".join(line[:400] for line in lines)
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """Lines that an edit took (``gone``) and put (``come``) at a place, counted from 0."""
+
+    at: int
+    gone: list[str]
+    come: list[str]
+
+    @property
+    def numbered(self) -> list[str]:
+        return [f"+ {self.at + index + 1}|{line}" for index, line in enumerate(self.come)]
+
+
+def _changed_lines(first: int, before: list[str], after: list[str]) -> _Changed:
     top = _common(before, after)
     bottom = _common(before[top:][::-1], after[top:][::-1])
-    gone, come = before[top : len(before) - bottom], after[top : len(after) - bottom]
-    at = first + top
-    moved = len(after) - len(before)
-    follow = at + len(gone)
-    lines = [f"  {line.number}|{line.text}" for line in document_lines(document.contents, at - 1, at)]
-    lines += _shortened([f"- {at + index + 1}|{line}" for index, line in enumerate(gone)])
-    lines += _shortened([f"+ {at + index + 1}|{line}" for index, line in enumerate(come)])
-    rest = document_lines(document.contents, follow, follow + 1)
-    lines += [f"  {line.number + moved}|{line.text}" for line in rest]
-    return "\n".join(line[:400] for line in lines)
+    return _Changed(first + top, before[top : len(before) - bottom], after[top : len(after) - bottom])
+
+
+def _around(document: _Document, change: _Changed, *, above: bool) -> list[str]:
+    """The line above a change or the one below it, with its new number."""
+    at = change.at - 1 if above else change.at + len(change.gone)
+    moved = 0 if above else len(change.come) - len(change.gone)
+    return [f"  {line.number + moved}|{line.text}" for line in document_lines(document.contents, at, at + 1)]
 
 
 def _replaced_lines(result: _Document, hits: list[int], old: str, new: str) -> str:
@@ -824,8 +859,7 @@ def _replaced_lines(result: _Document, hits: list[int], old: str, new: str) -> s
     return "\n".join(line[:400] for line in _shortened(lines))
 
 
-def _shortened(lines: list[str]) -> list[str]:
-    half = _DIFF_LINES // 4
+def _shortened(lines: list[str], *, half: int = _DIFF_LINES // 4) -> list[str]:
     if len(lines) <= 2 * half + 1:
         return lines
     return [*lines[:half], f"  ({len(lines) - 2 * half} lines not shown)", *lines[-half:]]

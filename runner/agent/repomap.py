@@ -33,7 +33,7 @@ def map_of(paths: Collection[str], near: Sequence[str] = (), *, tokens: int = TO
     lines: list[str] = sorted(chosen)
     counted = 0
     for name, count in folders:
-        line = f"{name} ({count} files)" if name.endswith("/") else name
+        line = f"{name} {count}" if name.endswith("/") else name
         used += len(line) + 1
         if used > room:
             break
@@ -76,7 +76,7 @@ def _folders(paths: Sequence[str], room: int) -> list[tuple[str, int]]:
     best = _at_depth(paths, 1)
     for depth in range(2, 7):
         deeper = _at_depth(paths, depth)
-        if sum(len(name) + 14 for name, _ in deeper) > room:
+        if sum(len(name) + 7 for name, _ in deeper) > room:
             break
         best = deeper
     return best

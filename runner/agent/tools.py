@@ -282,7 +282,7 @@ class Toolbox:
         self._store(path, answer.data, found.mode, instead_of=found)
         self.rungs.update(answer.rungs)
         how = "" if answer.rungs == (Rung.EXACT,) else f" (`old` matched but for {answer.rungs[0].value})"
-        return f"Edited {path}{how}.\n{_with_notes(answer.diff, answer.notes)}"
+        return f"Edited{how}.\n{_with_notes(answer.diff, answer.notes)}"
 
     def _write_file(self, *, path: str, content: str) -> _Answer:
         path = _plain(path)
@@ -296,7 +296,7 @@ class Toolbox:
             return _wrong(f"{path} was not written. {refusal.message}")
         self._store(path, content.encode("utf-8"), "100644", instead_of=None)
         count = content.count("\n") + (not content.endswith("\n") and content != "")
-        return _with_notes(f"Wrote {path}, a new file of {count} lines.", after_notes(path, None, content))
+        return _with_notes(f"Wrote {path}, a new file of {_lines(count)}.", after_notes(path, None, content))
 
     def _overwrite(self, path: str, content: str) -> _Answer:
         found = self._writable(path)
@@ -487,11 +487,17 @@ def _page(path: str, text: str, *, start: int | None, lines: int | None, notes: 
             break
         shown.append(f"{number}|{clipped}")
     last = first + len(shown) - 1
-    head = f"{path}, lines {first} to {last} of {len(contents)}" + "".join(f"; {note}" for note in notes)
+    is_whole = first == 1 and last == len(contents)
+    where = _lines(last) if is_whole else f"lines {first} to {last} of {len(contents)}"
+    head = "; ".join([where, *notes])
     more = (
         [f"[{len(contents) - last} more lines; go on with start={last + 1}]"] if last < len(contents) else []
     )
     return "\n".join([head, *shown, *more])
+
+
+def _lines(count: int) -> str:
+    return "1 line" if count == 1 else f"{count} lines"
 
 
 def _traits(path: str, text: str, *, has_bom: bool) -> list[str]:

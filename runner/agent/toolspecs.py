@@ -1,7 +1,8 @@
 """The tools as a model sees them, and the check of its calls. One JSON schema serves both providers.
 
-Every key is required and what may be left out is nullable; there are no bounds and no patterns, because
-not every provider enforces them: limits are held where a tool works.
+Every key is required and what may be left out is nullable, as strict modes want it; an adapter whose provider
+has optional keys may say the same shorter. There are no bounds and no patterns, because not every provider
+enforces them: limits are held where a tool works.
 """
 
 from __future__ import annotations
@@ -86,11 +87,9 @@ def _taught(tool: Tool, problem: str) -> str:
 
 def _problem(schema: Schema, value: object, where: str) -> str | None:
     """Return the first way in which a value breaks our part of JSON Schema."""
-    if "anyOf" in schema:
-        if value is None:
-            return None
-        return _problem(schema["anyOf"][0], value, where)
-    kind, words = _KINDS[schema["type"]]
+    if value is None and _is_nullable(schema):
+        return None
+    kind, words = _KINDS[_kind(schema)]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         return f"`{where}` must be {words}, not {_said(value)}"
     if "enum" in schema and value not in schema["enum"]:
@@ -125,13 +124,18 @@ def _said(value: object) -> str:
 
 
 def _is_nullable(schema: Schema) -> bool:
-    return "anyOf" in schema
+    return isinstance(schema["type"], list)
+
+
+def _kind(schema: Schema) -> str:
+    kind = schema["type"]
+    return str(kind[0] if isinstance(kind, list) else kind)
 
 
 # --- the tools ---------------------------------------------------------------------------------
 
 
-# Every byte here is sent with every turn: what a name says by itself is not said again.
+# Every byte here is sent with every turn: what a name says by itself is not said again, here and in the tools.
 
 
 def _text(description: str = "", *, enum: Iterable[str] = ()) -> Schema:
@@ -152,8 +156,7 @@ def _list(items: Schema, description: str = "") -> Schema:
 
 
 def _or_null(schema: Schema) -> Schema:
-    inner = {key: value for key, value in schema.items() if key != "description"}
-    return {"anyOf": [inner, {"type": "null"}], "description": schema["description"]}
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 def _object(**properties: Schema) -> Schema:
@@ -176,20 +179,20 @@ def _reading() -> tuple[Tool, ...]:
     return (
         _tool(
             "list_files",
-            "List files.",
+            "",
             _object(
-                path=_or_null(_text("null: the root.")),
-                depth=_or_null(_number("null: 2.")),
+                path=_or_null(_text("Default: the root.")),
+                depth=_or_null(_number("Default: 2.")),
             ),
             {"path": "src", "depth": 2},
         ),
         _tool(
             "search",
-            "Search all lines with a Python regular expression.",
+            "Search lines by Python regular expression.",
             _object(
                 pattern=_text(),
-                path=_or_null(_text("File, folder or glob; null: all.")),
-                context=_or_null(_number("Lines around hits; null: 0.")),
+                path=_or_null(_text("File, folder or glob.")),
+                context=_or_null(_number("Lines around hits.")),
             ),
             {"pattern": "def main", "path": None, "context": 2},
         ),
@@ -198,8 +201,8 @@ def _reading() -> tuple[Tool, ...]:
             "Read a file as lines `number|text`.",
             _object(
                 path=_text("Or check-output:ID, all that a check printed."),
-                start=_or_null(_number("null: 1.")),
-                lines=_or_null(_number("null: 500.")),
+                start=_or_null(_number("First line.")),
+                lines=_or_null(_number("Default: 500.")),
             ),
             {"path": "src/app.py", "start": 1, "lines": 200},
         ),
@@ -210,26 +213,25 @@ def _writing() -> tuple[Tool, ...]:
     return (
         _tool(
             "edit_file",
-            "Replace `old`, exact text that stands in the file once: whole lines, as few as make it unique. Write all "
-            "of `new`.",
+            "Replace `old`, exact text that stands in the file once: whole lines, as few as make it unique.",
             _object(
                 path=_PATH,
                 old=_text(),
                 new=_text(),
-                replace_all=_or_null({"type": "boolean", "description": "true: every exact occurrence."}),
+                replace_all=_or_null({"type": "boolean", "description": "Every exact occurrence."}),
             ),
             {"path": "src/app.py", "old": "    return 1\n", "new": "    return 2\n", "replace_all": None},
         ),
         _tool(
             "write_file",
-            "Write a new file, or a small one that you have read.",
+            "Write a new file, or a small one you have read.",
             _object(path=_PATH, content=_text()),
             {"path": "src/new.py", "content": "VALUE = 1\n"},
         ),
-        _tool("delete_file", "Delete a file.", _object(path=_PATH), {"path": "src/old.py"}),
+        _tool("delete_file", "", _object(path=_PATH), {"path": "src/old.py"}),
         _tool(
             "move_file",
-            "Move or rename a file.",
+            "",
             _object(path=_PATH, to=_text()),
             {"path": "src/old.py", "to": "src/new.py"},
         ),
@@ -239,7 +241,7 @@ def _writing() -> tuple[Tool, ...]:
 def _run_check(check_ids: tuple[str, ...]) -> Tool:
     return _tool(
         "run_check",
-        "Run a check.",
+        "",
         _object(id=_text(enum=check_ids)),
         {"id": check_ids[0]},
     )
@@ -248,7 +250,7 @@ def _run_check(check_ids: tuple[str, ...]) -> Tool:
 def _ask() -> Tool:
     return _tool(
         "ask",
-        "End with questions that neither repository nor ticket answers; edits are discarded.",
+        "End with questions that only a person can answer; edits are discarded.",
         _object(questions=_list(_text())),
         {"questions": ["Should the export contain archived orders?"]},
     )
@@ -267,10 +269,10 @@ def _finish(*, with_answers: bool) -> Tool:
     )
     parts: dict[str, Schema] = {
         "outcome": _text(
-            "partial: the summary says what is left.",
+            "partial: say what is left.",
             enum=("done", "no_change", "partial"),
         ),
-        "summary": _text("For a reviewer, in a few sentences."),
+        "summary": _text("A few sentences for a reviewer."),
         "criteria": _list(criterion, "Every acceptance criterion."),
     }
     example: dict[str, object] = {
@@ -283,7 +285,7 @@ def _finish(*, with_answers: bool) -> Tool:
         example["answers"] = [{"id": "c1", "verdict": "done", "text": "Renamed."}]
     return _tool(
         "finish",
-        "End the work. `done` needs every check green that was green at the start.",
+        "End the work. `done` needs the checks green that were green before.",
         _object(**parts),
         example,
     )

@@ -27,7 +27,7 @@ _COMMENT = re.compile(r"^.{1,200}?, \d{4}-\d\d-\d\dT\d\d:\d\d: ", re.MULTILINE)
 _AFTER_DESCRIPTION = re.compile(
     r"\n\n(?:Comments, oldest first:|Part of |Comments on the parent:|Attachment )|\Z"
 )
-_PAGE = re.compile(r"(.+), lines (\d+) to (\d+) of (\d+)((?:; [^\n;]+)*)")
+_PAGE = re.compile(r"(?:(\d+) lines?|lines \d+ to \d+ of \d+)((?:; [^\n;]+)*)")
 _CHECK = re.compile(r"Check (\S+) is (green|red): ")
 _CHANGED_EARLIER = re.compile(
     r"in an earlier conversation;.*?^(?:changed|deleted): ", re.DOTALL | re.MULTILINE
@@ -133,14 +133,14 @@ class _Told:
         self.seen.add(path)
         if page is None:
             self.files[path] = ""
-        elif page[2] == "1" and page[3] == page[4]:
-            lines = answer.split("\n")[1 : 1 + int(page[4])]
-            end = "" if "no newline at the end" in page[5] else "\n"
+        elif page[1] is not None:
+            lines = answer.split("\n")[1 : 1 + int(page[1])]
+            end = "" if "no newline at the end" in page[2] else "\n"
             self.files[path] = "\n".join(line.partition("|")[2] for line in lines) + end
         return True
 
     def _edit_file(self, arguments: Mapping[str, Any], answer: str) -> bool:
-        if not answer.startswith("Edited "):
+        if not answer.startswith("Edited"):
             return False
         path = str(arguments["path"])
         self.files[path] = self.files.get(path, "").replace(str(arguments["old"]), str(arguments["new"]), 1)

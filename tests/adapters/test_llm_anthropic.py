@@ -122,6 +122,41 @@ def test_a_schema_is_sent_as_the_output_format(wire: AnthropicWire, server: Trap
     assert not {"tools", "system"} & set(sent)
 
 
+def test_what_may_be_null_is_optional_in_a_tool(wire: AnthropicWire, server: TrapServer) -> None:
+    """Without a strict mode a schema is said shorter, inside lists too; what must be given stays required."""
+    server.acts = [stream(wire.whole())]
+    inner = {
+        "type": "object",
+        "properties": {
+            "a": {"type": "string"},
+            "b": {"type": ["integer", "null"], "description": "How many."},
+        },
+        "required": ["a", "b"],
+        "additionalProperties": False,
+    }
+    schema = {
+        "type": "object",
+        "properties": {"many": {"type": "array", "items": inner}},
+        "required": ["many"],
+        "additionalProperties": False,
+    }
+    tool = ToolSpec(name="look", description="", parameters=schema)
+
+    opened(wire, server, Brief(system="", tools=[tool])).send(GO, deadline=2_000)
+
+    shorter = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "b": {"type": "integer", "description": "How many."}},
+        "required": ["a"],
+    }
+    sent = {
+        "type": "object",
+        "properties": {"many": {"type": "array", "items": shorter}},
+        "required": ["many"],
+    }
+    assert server.sent[0]["tools"] == [{"name": "look", "input_schema": sent}]
+
+
 def test_the_output_limit_is_sent(wire: AnthropicWire, server: TrapServer) -> None:
     """``max_tokens`` is the choice's, thoughts included."""
     server.acts = [stream(wire.whole())]

@@ -166,6 +166,17 @@ def test_strictness_is_judged_all_the_way_down(inner: dict[str, Any]) -> None:
     assert is_strict(schema) is False
 
 
+def test_a_tool_whose_name_says_it_all_has_no_description(wire: OpenAIWire, server: TrapServer) -> None:
+    """An empty description is not sent."""
+    server.acts = [stream(wire.whole())]
+
+    opened(
+        wire, server, Brief(system="", tools=[ToolSpec(name="look", description="", parameters=STRICT)])
+    ).send(GO, deadline=2_000)
+
+    assert "description" not in server.sent[0]["tools"][0]
+
+
 def test_pictures_are_sent_as_data_urls(wire: OpenAIWire, server: TrapServer) -> None:
     """A picture is a part of the user's message."""
     server.acts = [stream(wire.whole())]

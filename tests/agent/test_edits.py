@@ -456,11 +456,33 @@ def test_a_file_that_was_broken_before_is_not_reported():
     assert answer.notes == ()
 
 
-def test_the_diff_is_short_and_numbered():
-    """The answer shows the changed lines with numbers and one line around."""
-    diff = edited("a\nb\nc\nd\ne\n", "c\n", "C\nCC\n").diff
+def test_an_exact_edit_is_answered_by_where_it_stands_now():
+    """What was quoted exactly and what was written need no repeating; the new numbers do."""
+    assert edited("a\nb\nc\nd\ne\n", "c\n", "C\nCC\n").diff == "+ 3|C\n+ 4|CC"
 
-    assert diff == "  2|b\n- 3|c\n+ 3|C\n+ 4|CC\n  5|d"
+
+def test_an_edit_inside_a_line_is_answered_by_the_whole_line():
+    """The seams between what was there and what was put in can be seen."""
+    assert edited("a\n    total = net\nc\n", "net", "net + tax").diff == "+ 2|    total = net + tax"
+
+
+def test_a_long_exact_edit_is_answered_by_its_ends():
+    """First and last lines tell where it landed."""
+    diff = edited("a\nb\nc\n", "b\n", "".join(f"b{n}\n" for n in range(9))).diff
+
+    assert diff == "+ 2|b0\n+ 3|b1\n  (5 lines not shown)\n+ 9|b7\n+ 10|b8"
+
+
+def test_an_exact_deletion_is_answered_by_what_is_around_it():
+    """Nothing was put there, so the neighbours tell the place."""
+    assert edited("a\nb\nc\nd\n", "b\n", "").diff == "  1|a\n  2|c"
+
+
+def test_an_edit_that_did_not_match_literally_shows_what_it_replaced():
+    """The changed lines with numbers and one line around: the file's lines were not what was quoted."""
+    diff = edited("a\nb\nc  \nd\ne\n", "c\nd\n", "C\nd\n").diff
+
+    assert diff == "  2|b\n- 3|c  \n+ 3|C\n  4|d"
 
 
 def test_a_long_diff_is_cut_in_the_middle():

@@ -126,9 +126,8 @@ def test_a_brain_sees_the_same_request_from_both_providers(
         send(conversation, *results(turn))
         request = service.requests[-1]
         steps = [(one.role, one.text[:10], len(one.tool_calls), one.images) for one in request.messages]
-        seen.append(
-            (request.system, request.tools, request.effort, request.turn, len(request.results), steps)
-        )
+        tools = [(tool.name, tool.description) for tool in request.tools]
+        seen.append((request.system, tools, request.effort, request.turn, len(request.results), steps))
 
     assert seen[0] == seen[1]
     assert seen[0][5] == [
