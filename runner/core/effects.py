@@ -69,6 +69,21 @@ class PutComment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WithdrawComment:
+    """A comment of ours that repeats an older one says only that any more. It is never deleted."""
+
+    key: str
+    comment_id: str
+    markdown: str
+    marker: Marker
+
+    @property
+    def natural_key(self) -> tuple[str, ...]:
+        """The comment."""
+        return ("withdraw", self.key, self.comment_id)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttachFile:
     """The ticket carries a file of ours with this name, which holds a digest of what is in it."""
 
@@ -256,6 +271,7 @@ Effect = (
     EditTicket
     | MoveTo
     | PutComment
+    | WithdrawComment
     | AttachFile
     | CreateSubTask
     | Push

@@ -404,6 +404,11 @@ def duplicate(key: str) -> str:
     return f"This repeats {key}: two runs created it at the same moment. I work on {key} and close this one."
 
 
+def repeated_comment() -> str:
+    """What is left of a comment that repeats an older one."""
+    return "*This repeated an older comment of mine: two runs worked on this ticket at the same moment.*"
+
+
 def conflict(number: int, url: str, base: str, *, reviewer: str) -> str:
     """The base could not be merged into the pull request's branch."""
     whom = f"{mention(reviewer)}: " if reviewer else ""

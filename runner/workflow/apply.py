@@ -28,6 +28,7 @@ from runner.core.effects import (
     PutComment,
     SetDraft,
     UpdateBranch,
+    WithdrawComment,
     identity,
 )
 from runner.core.markers import Kind, from_line, is_marker_line, to_line
@@ -75,6 +76,8 @@ class Applier:
                 self._move(effect)
             case PutComment():
                 self._put_comment(effect)
+            case WithdrawComment():
+                self._withdraw(effect)
             case AttachFile():
                 self._attach(effect)
             case CreateSubTask():
@@ -230,6 +233,15 @@ class Applier:
             self._write(
                 f"edit comment {effect.marker.kind}",
                 lambda: self.tickets.edit_comment(key, existing.id, body),
+            )
+
+    def _withdraw(self, effect: WithdrawComment) -> None:
+        stored = {one.id: one.last_line.strip() for one in self.snapshot.ticket.comments}
+        body = CommentBody(markdown=effect.markdown, last_line=to_line(effect.marker))
+        if stored.get(effect.comment_id, body.last_line) != body.last_line:
+            self._write(
+                f"withdraw comment {effect.comment_id}",
+                lambda: self.tickets.edit_comment(effect.key, effect.comment_id, body),
             )
 
     def _own_comment(self, effect: PutComment, comments: Iterable[Comment]) -> Comment | None:
@@ -434,6 +446,9 @@ class Applier:
             if "no new commits" in exc.detail.casefold() or "no new commits" in exc.summary.casefold():
                 return
             self.log(exc.detail or exc.summary)
+            if self._has_moved(now):
+                # Somebody pushed, or another run merged, at the same moment: the next look decides anew.
+                return
             if effect.told is None:
                 raise GaveUp(
                     f"The base of pull request #{effect.number} could not be merged into its branch.",
@@ -441,6 +456,13 @@ class Applier:
                     detail=exc.detail or exc.summary,
                 ) from exc
             self._put_comment(effect.told)
+
+    def _has_moved(self, known: PullRequest) -> bool:
+        """Whether the head is another one by now."""
+        heads = {
+            one.number: one.head_sha for one in self._github.pull_requests(head=known.head, detailed=False)
+        }
+        return heads.get(known.number) != known.head_sha
 
     def _answer_thread(self, effect: AnswerThread) -> None:
         pull_request = self._known(effect.number)

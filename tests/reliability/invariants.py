@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from runner.adapters import adf
 from runner.core import phases
+from runner.core.decide.repeats import WITHDRAWN
 from runner.core.decide.view import INPUT_TRAILER
 from runner.core.effects import is_attempt
 from runner.core.markers import Kind, Marker, from_hidden, from_line, is_marker_line
@@ -193,17 +194,24 @@ def end_of(arena: Arena) -> dict[str, Any]:
 
 def _tickets(arena: Arena) -> dict[str, Any]:
     names: dict[str, str] = {}
-    for issue in arena.site.issues.values():
+    for issue in _lasting(arena):
         items = [one for one in issue.labels if one.startswith("ai-item-")]
         names[issue.key] = items[0] if items and issue.parent_id else issue.key
-    return {names[issue.key]: _ticket(arena, issue) for issue in arena.site.issues.values()}
+    return {names[issue.key]: _ticket(arena, issue) for issue in _lasting(arena)}
+
+
+def _lasting(arena: Arena) -> list[Issue]:
+    """Tickets but for those that repeated another one and closed themselves."""
+    return [one for one in arena.site.issues.values() if "ai:duplicate" not in one.labels]
 
 
 def _ticket(arena: Arena, issue: Issue) -> dict[str, Any]:
     said = [
         marker
         for _, marker in markers(arena, issue)
-        if marker.kind is not Kind.PROGRESS and not is_attempt(marker)
+        if marker.kind is not Kind.PROGRESS
+        and not is_attempt(marker)
+        and not marker.code.startswith(WITHDRAWN)
     ]
     return {
         "status": issue.status.name,
@@ -213,7 +221,7 @@ def _ticket(arena: Arena, issue: Issue) -> dict[str, Any]:
         "links": sorted(
             (str(one.global_id), str(one.body["object"]["status"])) for one in issue.remote_links
         ),
-        "sub-tasks": len(issue.sub_task_ids),
+        "sub-tasks": sum(one.parent_id == issue.id for one in _lasting(arena)),
     }
 
 

@@ -177,6 +177,8 @@ class Runs:
             policy=RetryPolicy(),
             jitter=lambda low, high: (low + high) / 2,
         )
+        for client in (jira, github):
+            client._session.trust_env = False
         jira._session.mount("http://", Wire(arena.jira, line, arena.clock))
         github._session.mount("http://", Wire(arena.github, line, arena.clock))
         publisher = CountedPublisher(arena, line, arena.folder / "publish") if publishes else None

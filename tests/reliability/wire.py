@@ -95,7 +95,7 @@ Interfere = Callable[[Sent], "Response | None"]
 class Line:
     """One run's connection to the world. ``crashes`` maps the number of a write to what happens there.
 
-    ``before`` and ``after`` may answer a request themselves or raise; ``step`` is called before each write.
+    ``before`` and ``after`` may answer a request themselves or raise; ``step`` is called before each request.
     ``blind`` lists writes that were sent again after an unclear end without a look at the state.
     """
 
@@ -124,9 +124,9 @@ class Line:
         self.sent.append(sent)
         self._watch(sent)
         crash = None
+        if self.step is not None:
+            self.step(sent)
         if sent.is_write or sent.is_dispatch:
-            if self.step is not None:
-                self.step(sent)
             self.effects += 1
             crash = self.crashes.get(self.effects)
         if crash is Crash.BEFORE:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from runner.core import phases
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.parts import nothing
+from runner.core.decide.repeats import with_repeats_withdrawn
 from runner.core.decide.results import settle
 from runner.core.decide.rules import first_match
 from runner.core.decide.view import View
@@ -63,7 +64,7 @@ def decide(
     )
     if result is not None:
         return settle(view, result)
-    decision = _unparked(first_match(view), view)
+    decision = with_repeats_withdrawn(_unparked(first_match(view), view), view)
     if decision.work is not None and len(_recent_runs(view)) >= MAX_RUNS_PER_HOUR:
         reason = (
             f"{MAX_RUNS_PER_HOUR} runs asked a model for this ticket within an hour; the sweep goes on later"

@@ -13,7 +13,7 @@ from runner.core.decide.people import hand
 from runner.core.decide.sequence import pass_turn
 from runner.core.decide.view import Marked, View
 from runner.core.effects import Effect, MoveTo
-from runner.core.markers import Kind
+from runner.core.markers import Kind, LedgerEntry
 from runner.core.phases import Phase, State
 
 
@@ -23,20 +23,69 @@ def said_but_not_done(view: View) -> Decision | None:
     is_claimed = view.has_label(phases.WORKING) or view.attempts > 0
     # What ends without a claim, such as a missing base branch, is seen by its status and its assignee.
     is_half_blocked = view.is_mine and view.state is State.BLOCKED
-    if word is None or not (is_claimed or is_half_blocked) or is_touched_since(view, word):
+    if word is None or is_touched_since(view, word):
         return None
+    if not (is_claimed or is_half_blocked or _is_moved_back(view, word)):
+        return None
+    found = _missing(view, word)
+    if found is None:
+        return None
+    role, state, outcome = found
+    return _hand_over(view, word, role, state, outcome)
+
+
+def _missing(view: View, word: Marked) -> tuple[str, State, Outcome] | None:
+    """Who gets the ticket, in which state, and how the run ended that said this."""
     match word.marker.kind:
         case Kind.QUESTIONS if not view.unread:
-            return _hand_over(view, word, "requester", State.BLOCKED, Outcome.ASKED)
+            return "requester", State.BLOCKED, Outcome.ASKED
         case Kind.FAILURE:
-            role = "reviewer" if view.is_work_ticket else "requester"
-            return _hand_over(view, word, role, State.BLOCKED, Outcome.FAILED)
+            return "reviewer" if view.is_work_ticket else "requester", State.BLOCKED, Outcome.FAILED
         case Kind.PLAN if view.is_parent and not view.unread:
-            return _hand_over(view, word, "approver", State.PLAN_REVIEW, Outcome.DONE)
+            return "approver", State.PLAN_REVIEW, Outcome.DONE
         case Kind.HANDOVER if view.is_work_ticket and not view.unread and not view.failed_checks:
-            return _hand_over(view, word, "reviewer", State.IN_TESTING, Outcome.DONE)
+            return "reviewer", State.IN_TESTING, Outcome.DONE
         case _:
             return None
+
+
+def ended_by_another(view: View, entry: LedgerEntry | None) -> Decision | None:
+    """Another run of ours handed the ticket over while this one worked: its word stands, and this result is not used.
+
+    The claim of this run may have come after that hand-over and moved the ticket back.
+    """
+    word = view.last_word
+    if view.is_mine or word is None or not _is_handed_over(view):
+        return None
+    reason = "another run has handed the ticket over"
+    told = progress_end(view, f"discarded, because {reason}", entry)
+    found = None if is_touched_since(view, word) else _missing(view, word)
+    rest = (ending(view),) if found is None else _last_steps(view, word, found[0], found[1])
+    return Decision(
+        row="13",
+        outcome=Outcome.NOTHING,
+        reason=reason,
+        effects=(*told, *rest),
+        warning=f"Discarded: {reason}.",
+    )
+
+
+def _is_moved_back(view: View, word: Marked) -> bool:
+    """Whether another run's claim moved the ticket into work after it was handed over: the two overlapped.
+
+    Claims for a plan move nothing.
+    """
+    if not view.is_work_ticket or view.state is not State.IN_PROGRESS:
+        return False
+    said = max(word.comment.created, word.comment.updated)
+    moves = [one for one in view.ticket.history if one.field == "status" and one.at > said]
+    return bool(moves) and moves[-1].author.id in view.ours
+
+
+def _is_handed_over(view: View) -> bool:
+    """Whether it was the runner itself that last gave the ticket to somebody else."""
+    assignments = [one for one in view.ticket.history if one.field == "assignee"]
+    return bool(assignments) and assignments[-1].author.id in view.ours
 
 
 def is_touched_since(view: View, word: Marked) -> bool:
@@ -64,10 +113,18 @@ def _is_ours_to_move(view: View, word: Marked) -> bool:
     if view.is_mine or (word.marker.kind is Kind.FAILURE and word.marker.code != "stopped"):
         return True
     assignments = [one for one in view.ticket.history if one.field == "assignee"]
-    return bool(assignments) and assignments[-1].old_id != view.snapshot.me.id
+    was_ours = bool(assignments) and assignments[-1].old_id == view.snapshot.me.id
+    return bool(assignments) and (not was_ours or _is_handed_over(view))
 
 
 def _steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, ...]:
+    told = progress_end(view, "finished after an interruption", None)
+    siblings = pass_turn(view, finished=frozenset({view.key})) if word.marker.kind is Kind.HANDOVER else ()
+    return (*told, *_last_steps(view, word, role, state), *siblings)
+
+
+def _last_steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, ...]:
+    """Status, then the commit point."""
     is_final = word.marker.kind is Kind.FAILURE and word.marker.code == FINAL
     added = (view.policy.label(phases.FAILED),) if is_final else ()
     if word.marker.code.endswith(OVER):
@@ -76,10 +133,8 @@ def _steps(view: View, word: Marked, role: str, state: State) -> tuple[Effect, .
         added = (view.policy.label(phases.PLANNED),)
     is_failure = word.marker.kind is Kind.FAILURE
     return (
-        *progress_end(view, "finished after an interruption", None),
         MoveTo(key=view.key, state=state, is_optional=is_failure),
         ending(view, assignee=hand(view, role).assignee, state=state, add=added),
-        *(pass_turn(view, finished=frozenset({view.key})) if word.marker.kind is Kind.HANDOVER else ()),
     )
 
 

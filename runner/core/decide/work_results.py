@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.finishing import ended_by_another
 from runner.core.decide.outcomes import (
     ask_people,
     discarded,
@@ -98,6 +99,9 @@ def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> 
         )
     if view.state is State.DONE:
         return discarded(view, "the ticket was moved to Done meanwhile", work.phase, entry)
+    other = ended_by_another(view, entry) if work.was_mine else None
+    if other is not None:
+        return other
     if result.outcome == "asked":
         return ask_people(view, work, result.questions, entry, discarded=bool(result.changes))
     if result.outcome in ("refused", "invalid") or (

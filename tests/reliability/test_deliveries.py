@@ -1,0 +1,64 @@
+"""Events that come twice, late, in any order, or never: the state decides, and the end is the same."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+
+from tests.reliability import scenes
+from tests.reliability.conftest import IS_FULL
+from tests.reliability.invariants import differences, end_of, is_at_rest, violations
+from tests.reliability.scenes import PHASES, Scene
+from tests.reliability.settling import MAX_RUNS
+from tests.reliability.tally import count
+
+
+def _delivered(deliveries: list[str], scene: Scene) -> list[str]:
+    runs = scene.runs()
+    for key in deliveries:
+        runs.run(key)
+    for _ in range(MAX_RUNS):
+        scene.arena.clock.advance(3_700)
+        before = len(runs.history)
+        for key in runs.sweep().dispatched:
+            runs.follow(key)
+        if all(map(is_at_rest, runs.history[before:])):
+            break
+    return violations(scene.arena, runs)
+
+
+def test_events_may_come_twice_late_in_any_order_or_never(request: pytest.FixtureRequest) -> None:
+    """With the sweep behind them, every order of deliveries ends where the right one does."""
+    start = scenes.broken_down()
+    keys = [start.parent, *start.arena.sub_tasks(start.parent)]
+    orders = [list(order) for order in itertools.permutations(keys)]
+    orders += [[key] * 3 for key in keys] + [[], *([key] for key in keys)]
+    chosen = orders if IS_FULL else random.Random(1).sample(orders, 3)
+    bad, ends = {}, []
+    for order in chosen:
+        scene = start.copy()
+        problems = _delivered(order, scene)
+        ends.append(end_of(scene.arena))
+        problems += differences(ends[0], ends[-1])
+        if problems:
+            bad[str(order)] = problems
+    count(request, "deliveries", cases=len(chosen), converged=len(chosen) - len(bad), violated=len(bad))
+    assert bad == {}
+
+
+@pytest.mark.parametrize("phase", ["plan", "breakdown", "implement", "revise", "merge", "completion"])
+def test_an_event_replayed_after_thirty_days_changes_nothing(
+    phase: str, request: pytest.FixtureRequest
+) -> None:
+    """An old event only makes the runner look; what was done is not done again."""
+    scene = PHASES[phase]().copy()
+    runs = scene.runs()
+    runs.run(scene.key)
+    scene.arena.clock.advance(30 * 86_400.0)
+
+    replayed = runs.run(scene.key)
+
+    count(request, "deliveries", cases=1, converged=int(is_at_rest(replayed)), violated=0)
+    assert is_at_rest(replayed)
