@@ -180,6 +180,10 @@ class Forge(Protocol):
         """A branch with its commits that are not on ``base``, newest first."""
         ...
 
+    def is_ahead(self, sha: str, *, of: str) -> bool:
+        """Whether the commit ``of`` lacks this commit or one of its ancestors; NotFound when either is gone."""
+        ...
+
     def commit(self, sha: str) -> CommitInfo:
         """One commit's message and trailers."""
         ...

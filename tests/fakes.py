@@ -393,6 +393,10 @@ class FakeForge:
         fresh = [sha for sha in self._line_of(self.heads[name]) if sha not in known]
         return Branch(name=name, sha=self.heads[name], commits=tuple(self.commits[sha] for sha in fresh))
 
+    def is_ahead(self, sha: str, *, of: str) -> bool:
+        """Whether one commit lacks another."""
+        return not set(self._line_of(sha)) <= set(self._line_of(of))
+
     def _line_of(self, sha: str) -> list[str]:
         """A commit and all before it, newest first."""
         found: dict[str, None] = {}

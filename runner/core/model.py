@@ -140,6 +140,11 @@ class Ticket:
     is_detailed: bool = False
     project_kind: str = "software"
 
+    @property
+    def former_keys(self) -> tuple[str, ...]:
+        """Keys that a detailed ticket had in other projects, oldest first; Jira answers to them for ever."""
+        return tuple(change.old for change in self.history if change.field.casefold() == "key")
+
 
 class ReviewState(StrEnum):
     """The verdict of a GitHub review."""
@@ -310,6 +315,10 @@ class Snapshot:
     each pull request's commits by its number, oldest first, with files where review threads need them.
     ``heads`` gives the head commit of each branch that work could start from or target.
     ``is_behind``: the open pull request targets another branch of ours that has commits which its own branch lacks.
+    ``is_carried_on``: the newest pull request was merged into another branch of ours in the second in which that one
+    was merged, and in time to be part of it.
+    ``former_keys`` and ``branches`` are of a family that was moved to another project, by present keys: the keys its
+    members had before, and the branches that they keep.
     ``family_ledgers`` are the ledgers of the sub-tasks, read when a parent may be complete.
     ``attachment_texts`` holds the plan file that a marker names; ``skipped_attachments`` what the model's run
     could not read, and why.
@@ -327,6 +336,9 @@ class Snapshot:
     heads: Mapping[str, str] = field(default_factory=dict)
     dependents: tuple[PullRequest, ...] = ()
     is_behind: bool = False
+    is_carried_on: bool = False
+    former_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    branches: Mapping[str, str] = field(default_factory=dict)
     restricted_comments: int = 0
     attachment_texts: Mapping[str, str] = field(default_factory=dict)
     skipped_attachments: Mapping[str, str] = field(default_factory=dict)
@@ -334,6 +346,18 @@ class Snapshot:
     policy_digest: str = ""
     assignable: frozenset[str] = frozenset()
     family_ledgers: Mapping[str, tuple[LedgerEntry, ...]] = field(default_factory=dict)
+
+    def branch_of(self, key: str) -> str:
+        """The branch of a member of the family, which keeps its name when the ticket is moved."""
+        return self.branches.get(key) or f"ai/{key}"
+
+    def keys_of(self, key: str) -> frozenset[str]:
+        """What a member of the family is or was called."""
+        return frozenset((key, *self.former_keys.get(key, ())))
+
+    def present_key(self, key: str) -> str:
+        """The key of today, for one of any time."""
+        return next((now for now, before in self.former_keys.items() if key in before), key)
 
     @property
     def pull_request(self) -> PullRequest | None:

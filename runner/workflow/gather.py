@@ -13,8 +13,9 @@ from runner.core.markers import LedgerEntry, from_hidden, merge_ledgers
 from runner.core.model import Account, PullRequest, Repository, Snapshot, Ticket, WorkItem
 from runner.core.phases import State
 from runner.core.policy import Policy
-from runner.errors import ConfigError
+from runner.errors import ConfigError, NotFound
 from runner.ports import Forge, Tickets
+from runner.workflow.moved import with_moves
 from runner.workflow.shared import is_shared, with_asked_members, with_members, with_shared_work
 
 # A hundred items of every field at its limit, and as much again.
@@ -64,6 +65,7 @@ def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -
         prompts_digest=sources.prompts_digest,
         policy_digest=sources.policy.digest,
     )
+    snapshot = with_moves(snapshot, sources.tickets, sources.forge)
     snapshot = _with_plan_file(snapshot, sources)
     view = View(snapshot=snapshot, policy=sources.policy, now="")
     if view.is_work_ticket:
@@ -95,7 +97,7 @@ def check_access(sources: Sources, key: str) -> tuple[Account, Repository]:
             f"The Jira token belongs to the account `{me.id}`, but the configuration names `{policy.jira.account_id}`.",
             remedy="Correct `jira.account_id`, or use the token of that account.",
         )
-    check_served(policy, key)
+    _check_served_now(sources, key)
     repository = sources.forge.repository()
     if not repository.is_private and policy.disclosure != "public":
         raise ConfigError(
@@ -105,10 +107,22 @@ def check_access(sources: Sources, key: str) -> tuple[Account, Repository]:
     return me, repository
 
 
+def _check_served_now(sources: Sources, key: str) -> None:
+    """As ``check_served``; a key of a project that is not served may be a former one of a ticket that is."""
+    if not is_served(sources.policy, key):
+        found = sources.tickets.tickets((key,))
+        check_served(sources.policy, found[0].key if found else key)
+
+
+def is_served(policy: Policy, key: str) -> bool:
+    """Whether the configuration lists the key's project, or none at all."""
+    return policy.jira.projects is None or key.rpartition("-")[0] in policy.jira.projects
+
+
 def check_served(policy: Policy, key: str) -> None:
     """Raise ConfigError for a ticket of a project that the configuration does not list."""
     project = key.rpartition("-")[0]
-    if policy.jira.projects is not None and project not in policy.jira.projects:
+    if policy.jira.projects is not None and not is_served(policy, key):
         raise ConfigError(
             f"The project `{project}` of {key} is not served by this repository.",
             remedy=f"Served here: {', '.join(policy.jira.projects)}. Add the project to `jira.projects` if it belongs here.",
@@ -129,7 +143,7 @@ def _with_work(snapshot: Snapshot, sources: Sources) -> Snapshot:
     forge, policy = sources.forge, sources.policy
     if View(snapshot=snapshot, policy=policy, now="").shares:
         return _with_own_predecessors(with_shared_work(snapshot, forge, policy), sources)
-    name = phases.branch_of(snapshot.ticket.key)
+    name = snapshot.branch_of(snapshot.ticket.key)
     pull_requests = forge.pull_requests(head=name, detailed=True)
     snapshot = replace(snapshot, pull_requests=pull_requests)
     snapshot = _with_predecessors(snapshot, sources)
@@ -153,7 +167,22 @@ def _with_work(snapshot: Snapshot, sources: Sources) -> Snapshot:
         heads=dict(heads.known),
         dependents=dependents,
         is_behind=lacking is not None and bool(lacking.commits),
+        is_carried_on=newest is not None and _is_carried_on(newest, snapshot, forge),
     )
+
+
+def _is_carried_on(newest: PullRequest, snapshot: Snapshot, forge: Forge) -> bool:
+    """Whether the branch below held this merge when it was merged itself, where the times of both are the same."""
+    below = [one.pull_request for one in snapshot.family if one.pull_request is not None]
+    together = [one for one in below if one.head == newest.base and one.closed_at == newest.closed_at]
+    if not newest.is_merged or not together or not together[0].is_merged:
+        return False
+    head = together[0].head_sha
+    try:
+        return newest.merge_sha == head or not forge.is_ahead(newest.merge_sha, of=head)
+    except NotFound:
+        # A commit that nobody can find any more is in no branch.
+        return False
 
 
 def _with_own_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
@@ -175,7 +204,7 @@ def _with_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
     ids = plan.predecessors(view.item_id) if plan is not None and view.item_id is not None else ()
     wanted = [by_item[id_] for id_ in ids if id_ in by_item]
     if view.record is not None and view.record.stacked_on:
-        wanted.append(phases.key_of_branch(view.record.stacked_on) or "")
+        wanted.append(view.key_of(view.record.stacked_on) or "")
     found: dict[str, PullRequest | None] = {}
     while wanted:
         key = wanted.pop()
@@ -183,12 +212,12 @@ def _with_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
             continue
         mine = [
             one
-            for one in sources.forge.pull_requests(head=phases.branch_of(key), detailed=False)
+            for one in sources.forge.pull_requests(head=snapshot.branch_of(key), detailed=False)
             if one.is_ours
         ]
         found[key] = mine[-1] if mine else None
         if mine and mine[-1].is_merged:
-            wanted.append(phases.key_of_branch(mine[-1].base) or "")
+            wanted.append(view.key_of(mine[-1].base) or "")
     return replace(snapshot, family=tuple(_member(one, found, sources) for one in snapshot.family))
 
 
@@ -221,7 +250,7 @@ def _with_parent(snapshot: Snapshot, sources: Sources) -> Snapshot:
             for one in with_members(snapshot, sources.policy).family
         ]
     else:
-        members = [_finished_member(one, sources) for one in snapshot.family]
+        members = [_finished_member(one, snapshot, sources) for one in snapshot.family]
     ledgers = {one.ticket.key: _ledger(one, snapshot, sources) for one in members}
     return replace(snapshot, family=tuple(members), family_ledgers=ledgers)
 
@@ -246,7 +275,7 @@ def with_family_ledgers(snapshot: Snapshot, sources: Sources) -> Snapshot:
 def _bills(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[LedgerEntry, ...]:
     shares = sources.policy.sequence == "shared"
     if one.pull_request is None and not shares:
-        head = phases.branch_of(one.ticket.key)
+        head = snapshot.branch_of(one.ticket.key)
         mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]
         one = replace(one, pull_request=mine[-1] if mine else None)
     if one.pull_request is None or shares:
@@ -254,8 +283,8 @@ def _bills(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[LedgerE
     return _ledger(one, snapshot, sources)
 
 
-def _finished_member(one: WorkItem, sources: Sources) -> WorkItem:
-    head = phases.branch_of(one.ticket.key)
+def _finished_member(one: WorkItem, snapshot: Snapshot, sources: Sources) -> WorkItem:
+    head = snapshot.branch_of(one.ticket.key)
     mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]
     return WorkItem(ticket=sources.tickets.ticket(one.ticket.key), pull_request=mine[-1] if mine else None)
 
@@ -265,5 +294,5 @@ def _ledger(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[Ledger
         snapshot=replace(snapshot, ticket=one.ticket, parent=snapshot.ticket), policy=sources.policy, now=""
     )
     record = from_hidden(one.pull_request.body) if one.pull_request is not None else None
-    on_forge = record.ledger if record is not None and record.key == one.ticket.key else ()
+    on_forge = record.ledger if record is not None and record.key in snapshot.keys_of(one.ticket.key) else ()
     return merge_ledgers(*(marked.marker.ledger for marked in own.trail), on_forge)

@@ -18,6 +18,7 @@ from runner.core.phases import State
 from runner.core.policy import Policy, parse_policy
 from runner.core.report import End
 from runner.errors import NotFound
+from runner.workflow.gather import is_served
 from runner.workflow.stages import Desk
 
 MAX_LISTED = 100
@@ -128,7 +129,7 @@ def _by_pull_requests(
     newest: dict[str, PullRequestGlance] = {}
     for one in sorted(glances, key=lambda glance: glance.number):
         key = phases.key_of_branch(one.head)
-        if key is not None and _is_served(key, desk.policy):
+        if key is not None:
             newest[key] = one
     merged = {one.head for one in newest.values() if one.is_merged}
     known = {one.key for one in listed if not _stands_for_its_family(one, desk.policy)}
@@ -138,18 +139,16 @@ def _by_pull_requests(
         if key not in known and (_is_its_turn(_age(one.updated, now)) or (one.is_open and one.base in merged))
     }
     for ticket in desk.tickets.tickets(list(wanted)) if wanted else ():
-        if ticket.status.category != "done" and not ticket.labels & _held(desk.policy):
-            yield wanted[ticket.key].updated, ticket.key
+        is_open = ticket.status.category != "done" and not ticket.labels & _held(desk.policy)
+        if is_open and is_served(desk.policy, ticket.key):
+            # A ticket that was moved answers with its new key; its branch keeps the old one.
+            yield (wanted[ticket.key].updated if ticket.key in wanted else ticket.updated), ticket.key
 
 
 def _stands_for_its_family(ticket: Ticket, policy: Policy) -> bool:
     """Whether a pull request of this key is its sub-tasks': then it tells more than the ticket's own age does."""
     in_hands = {policy.label(name) for name in (phases.WORKING, phases.WAITING)} & ticket.labels
     return policy.sequence == "shared" and not ticket.type.is_sub_task and not in_hands
-
-
-def _is_served(key: str, policy: Policy) -> bool:
-    return policy.jira.projects is None or key.rpartition("-")[0] in policy.jira.projects
 
 
 def _is_its_turn(age: float) -> bool:

@@ -36,6 +36,7 @@ from runner.sandbox.server import Recorder
 from runner.settings import Settings
 from runner.workflow.event import event_of
 from runner.workflow.stages import Desk, gather_stage, publish_stage, tell
+from runner.workflow.sweep import sweep_stage
 from tests.contracts import violations
 
 Think = Callable[[WorkFile], Result]
@@ -168,7 +169,7 @@ class Team:
         def opened(*, publishes: bool) -> Iterator[Desk]:
             stage = composition.open_desk(
                 settings,
-                event_of(issue_key=key, phase="auto", by_person=False),
+                event_of(issue_key=key, phase="auto" if key else "sweep", by_person=False),
                 console,
                 run=composition.new_run_id(settings),
                 work_dir=self.folder / "work" / settings.run_id,
@@ -180,6 +181,12 @@ class Team:
                 stage.close()
 
         return opened
+
+    def sweep(self) -> tuple[str, ...]:
+        """Whom the sweep wakes."""
+        settings = Settings.from_environ({**self.environment, "GITHUB_RUN_ID": str(next(_numbers))})
+        with self._desks(settings, "", Console())(publishes=False) as desk:
+            return sweep_stage(desk).next
 
     def follow(self, key: str, *, limit: int = 60) -> list[Ran]:
         """Run a ticket and whomever its runs wake, until nobody is woken."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -98,6 +100,53 @@ def test_merged_into_a_branch_that_was_merged_before(tmp_path: Path) -> None:
         acme.merge_all()
         assert acme.is_done(key)
         assert "src/receipt.py" in acme.github.files("main")
+
+
+@pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
+def test_merged_from_the_top_in_one_second(method: str, tmp_path: Path) -> None:
+    """A stack merged downwards within a second is all in: nothing is offered twice, whatever the way of merging."""
+    with team(tmp_path) as acme:
+        key = acme.ask()
+        acme.follow(key)
+        acme.ada.move(key, "In Progress")
+        acme.follow(key)
+        with _one_second(acme):
+            for number in (2, 1):
+                acme.reviewer.request("PUT", f"pulls/{number}/merge", merge_method=method)
+        for sub_task in reversed(acme.sub_tasks(key)):
+            acme.follow(sub_task)
+        assert len(acme.github.pulls) == 2
+        assert acme.is_done(key)
+        assert {"src/prices.py", "src/receipt.py"} <= set(acme.github.files("main"))
+
+
+@pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
+def test_merged_from_the_bottom_in_one_second(method: str, tmp_path: Path) -> None:
+    """A stack merged upwards within a second left the upper work behind: it is offered again."""
+    with team(tmp_path) as acme:
+        key = acme.ask()
+        acme.follow(key)
+        acme.ada.move(key, "In Progress")
+        acme.follow(key)
+        with _one_second(acme):
+            for number in (1, 2):
+                acme.reviewer.request("PUT", f"pulls/{number}/merge", merge_method=method)
+        for sub_task in acme.sub_tasks(key):
+            acme.follow(sub_task)
+        assert len(acme.github.pulls) == 3
+        acme.merge_all()
+        assert acme.is_done(key)
+        assert {"src/prices.py", "src/receipt.py"} <= set(acme.github.files("main"))
+
+
+@contextlib.contextmanager
+def _one_second(acme: Team) -> Iterator[None]:
+    """Whatever happens on GitHub meanwhile bears the same time."""
+    clock = acme.github.hub.clock
+    now = clock()
+    acme.github.hub.clock = lambda: now
+    yield
+    acme.github.hub.clock = clock
 
 
 # --- rules --------------------------------------------------------------------------------------------------

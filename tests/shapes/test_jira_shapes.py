@@ -457,17 +457,97 @@ def test_inactive_requester(tmp_path: Path) -> None:
         assert acme.site.issue(key).assignee is None
 
 
-def test_moved_ticket(tmp_path: Path) -> None:
-    """A ticket that was moved to another project goes on under its new key, with its plan."""
+def two_projects(site: JiraSite) -> None:
+    site.add_project(PROJECT, name="Shop")
+    site.add_project("STORE", name="Store")
 
-    def prepare(site: JiraSite) -> None:
-        site.add_project(PROJECT, name="Shop")
-        site.add_project("STORE", name="Store")
 
-    with team(tmp_path, prepare=prepare) as acme:
+def move(acme: Team, key: str) -> str:
+    """Rita moves a ticket, and with it its sub-tasks, to the other project; its new key."""
+    return acme.site.move_issue(acme.site.issue(key), acme.rita.account, "STORE").key
+
+
+def test_ticket_moved_after_its_branches_exist(tmp_path: Path) -> None:
+    """Sub-tasks keep their branches and pull requests when the family is moved; feedback and merges find them there."""
+    with team(tmp_path, prepare=two_projects) as acme:
         old = acme.ask()
         acme.follow(old)
-        new = acme.site.move_issue(acme.site.issue(old), acme.rita.account, "STORE").key
+        acme.ada.move(old, "In Progress")
+        acme.follow(old)
+        heads = [pull.head for pull in acme.github.pulls]
+        new = move(acme, old)
+        first, second = acme.sub_tasks(new)
+        acme.rey.comment(first, "Round half up, please.")
+        acme.rey.assign(first, acme.bot)
+        assert acme.run(second).writes == 0
+        acme.follow(first)
+        assert acme.status(first) == "In Testing"
+        assert [pull.head for pull in acme.github.pulls] == heads
+        assert b"Round half up" in acme.github.files(heads[0])["src/prices.py"]
+        acme.merge_all()
+        assert [acme.is_done(one) for one in (new, first, second)] == [True] * 3
+        assert len(acme.github.pulls) == 2
+        assert sorted(acme.github.branches()) == sorted(["main", *heads])
+
+
+def test_ticket_moved_between_its_sub_tasks(tmp_path: Path) -> None:
+    """What starts after the move builds upon the branch that was made before it."""
+    with team(tmp_path, prepare=two_projects) as acme:
+        old = acme.ask()
+        acme.follow(old)
+        acme.ada.move(old, "In Progress")
+        acme.run(old)
+        acme.run(acme.sub_tasks(old)[0])
+        new = move(acme, old)
+        first, second = acme.sub_tasks(new)
+        acme.follow(second)
+        assert [(one.head, one.base) for one in acme.github.pulls] == [
+            ("ai/SHOP-2", "main"),
+            (f"ai/{second}", "ai/SHOP-2"),
+        ]
+        acme.merge_all()
+        assert [acme.is_done(one) for one in (new, first, second)] == [True] * 3
+        assert [acme.run(one).writes for one in (new, first, second)] == [0, 0, 0]
+
+
+def test_shared_branch_of_a_family_that_was_moved(tmp_path: Path) -> None:
+    """The one branch of a family keeps its name, too, and each sub-task its commits on it."""
+    with team(tmp_path, prepare=two_projects, policy={"sequence": "shared"}) as acme:
+        old = acme.ask()
+        acme.follow(old)
+        acme.ada.move(old, "In Progress")
+        acme.follow(old)
+        new = move(acme, old)
+        first, second = acme.sub_tasks(new)
+        acme.rey.comment(first, "Round half up, please.")
+        acme.rey.assign(first, acme.bot)
+        acme.follow(first)
+        assert [pull.head for pull in acme.github.pulls] == [f"ai/{old}"]
+        acme.merge_all()
+        assert [acme.is_done(one) for one in (new, first, second)] == [True] * 3
+
+
+def test_moved_where_only_the_new_project_is_served(tmp_path: Path) -> None:
+    """An event of the old branch is no stranger's, although the old project is not served any more; the sweep finds it."""
+    with team(tmp_path, prepare=two_projects) as acme:
+        old = acme.ask()
+        acme.follow(old)
+        acme.ada.move(old, "In Progress")
+        acme.follow(old)
+        new = move(acme, old)
+        configure(acme, {"jira": {"projects": ["STORE"], "reviewer": acme.rey.account}})
+        acme.reviewer.request("PUT", "pulls/1/merge", merge_method="merge")
+        assert acme.sub_tasks(new)[0] in acme.sweep()
+        acme.follow("SHOP-2")
+        assert acme.is_done(acme.sub_tasks(new)[0])
+
+
+def test_moved_ticket(tmp_path: Path) -> None:
+    """A ticket that was moved to another project goes on under its new key, with its plan."""
+    with team(tmp_path, prepare=two_projects) as acme:
+        old = acme.ask()
+        acme.follow(old)
+        new = move(acme, old)
         assert new.startswith("STORE-")
         assert acme.run(old).end.exit_code == 0
         acme.ada.move(new, "In Progress")

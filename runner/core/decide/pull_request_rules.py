@@ -112,7 +112,7 @@ def finish_merged(view: View, *, is_retried: bool = False) -> Decision | None:
 
 def _wake(view: View) -> tuple[Dispatch, ...]:
     """Who has something to do once this ticket's work is in: what is stacked on it, and its parent."""
-    stacked = [phases.key_of_branch(one.head) for one in view.snapshot.dependents if one.state == "open"]
+    stacked = [view.key_of(one.head) for one in view.snapshot.dependents if one.state == "open"]
     keys = [key for key in stacked if key and key != view.key]
     parent = [view.ticket.parent_key] if view.item_id is not None and view.ticket.parent_key else []
     return tuple(Dispatch(key=key) for key in dict.fromkeys([*keys, *parent]))
@@ -125,8 +125,11 @@ def _stranded(view: View, pull_request: PullRequest) -> Decision | None:
         for one in view.snapshot.family
         if one.pull_request is not None and one.pull_request.head == pull_request.base
     ]
-    # GitHub's times are whole seconds: in doubt the commits decide, and work is rather offered twice than lost.
-    was_over = any(one.is_merged and one.closed_at <= pull_request.closed_at for one in below)
+    # GitHub's times are whole seconds: of two merges in one second the commits tell the order.
+    at, in_time = pull_request.closed_at, view.snapshot.is_carried_on
+    was_over = any(
+        one.is_merged and (one.closed_at < at or (one.closed_at == at and not in_time)) for one in below
+    )
     branch = view.snapshot.branch
     if not was_over or view.state is State.DONE or (branch is not None and not branch.commits):
         return None

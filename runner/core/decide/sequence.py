@@ -64,7 +64,8 @@ def _handed_over_by_us(one: WorkItem, view: View) -> bool:
         and comment.author.id in view.ours
         and comment.editor.id in view.ours
     ]
-    return any(marker.kind is Kind.HANDOVER and marker.key == one.ticket.key for marker in trusted)
+    keys = view.snapshot.keys_of(one.ticket.key)
+    return any(marker.kind is Kind.HANDOVER and marker.key in keys for marker in trusted)
 
 
 def duplicates(view: View) -> tuple[str, ...]:
@@ -98,7 +99,7 @@ def starting_point(view: View) -> Start:
     if view.policy.sequence == "wait":
         waits += [one.ticket.key for one in live if one is not None]
     elif view.policy.sequence == "stacked" and len(open_heads) > 1:
-        waits += [key for one in open_heads if (key := phases.key_of_branch(one.head))]
+        waits += [key for one in open_heads if (key := view.key_of(one.head))]
     if waits:
         return Start(waits_for=tuple(dict.fromkeys(waits)))
     if not open_heads or view.shares:

@@ -139,7 +139,7 @@ class View:
         return self._trail_of(self.ticket)
 
     def _trail_of(self, ticket: Ticket) -> tuple[Marked, ...]:
-        keys = {ticket.key} | {change.old for change in ticket.history if change.field.casefold() == "key"}
+        keys = {ticket.key, *ticket.former_keys}
         found = [
             Marked(comment=comment, marker=marker)
             for comment in ticket.comments
@@ -277,7 +277,12 @@ class View:
     @property
     def branch_name(self) -> str:
         """The branch that holds the ticket's work."""
-        return phases.branch_of(self.home)
+        return self.snapshot.branch_of(self.home)
+
+    def key_of(self, branch: str) -> str | None:
+        """The ticket that a branch of ours belongs to, by its key of today; ``None`` for anybody else's branch."""
+        key = phases.key_of_branch(branch)
+        return self.snapshot.present_key(key) if key is not None else None
 
     @cached_property
     def branch_pull_request(self) -> PullRequest | None:
@@ -304,7 +309,8 @@ class View:
         return tuple(
             Contribution(key=key, commit=commit)
             for commit in self.snapshot.offered.get(pull_request.number, ())
-            if INPUT_TRAILER in commit.trailers and (key := commit.trailers.get(ISSUE_TRAILER, "")) in family
+            if INPUT_TRAILER in commit.trailers
+            and (key := self.snapshot.present_key(commit.trailers.get(ISSUE_TRAILER, ""))) in family
         )
 
     @cached_property
@@ -318,7 +324,7 @@ class View:
     def record(self) -> PullRequestRecord | None:
         """The hidden facts of the pull request."""
         found = from_hidden(self.pull_request.body) if self.pull_request is not None else None
-        return found if found is not None and found.key == self.home else None
+        return found if found is not None and found.key in self.snapshot.keys_of(self.home) else None
 
     @cached_property
     def own_commit(self) -> CommitInfo | None:
@@ -328,7 +334,8 @@ class View:
 
     def _is_own(self, commit: CommitInfo) -> bool:
         """A commit of ours for this very ticket; a stacked branch also holds those of its predecessor."""
-        return INPUT_TRAILER in commit.trailers and commit.trailers.get(ISSUE_TRAILER) == self.key
+        mine = self.snapshot.keys_of(self.key)
+        return INPUT_TRAILER in commit.trailers and commit.trailers.get(ISSUE_TRAILER) in mine
 
     @cached_property
     def head_is_ours(self) -> bool:

@@ -374,7 +374,7 @@ def _handover_marker(view: View, one: FinishedWork, *, code: str = "") -> Marker
 
 def _next(view: View, news: Sequence[Feedback]) -> tuple[Dispatch, ...]:
     """Who has something to do now: this ticket again if there is news, what is stacked on it, who waited for it."""
-    stacked = [phases.key_of_branch(one.head) for one in view.snapshot.dependents if one.state == "open"]
+    stacked = [view.key_of(one.head) for one in view.snapshot.dependents if one.state == "open"]
     onto = tuple(Dispatch(key=key) for key in stacked if key and key != view.key)
     again = (*((Dispatch(key=view.key),) if news else ()), *onto)
     return (*again, *pass_turn(view, finished=frozenset({view.key})))
