@@ -954,6 +954,31 @@ def closed_because_its_base_vanished() -> Snapshot:
     return replace(family(SECOND, first, own), branch=branch(SECOND), pull_requests=(pull,))
 
 
+def _opened_again() -> Snapshot:
+    said = ours(marker(Kind.CLOSED, key=SECOND, number=8, code="base-vanished"), 51)
+    own = sub_task(
+        SECOND,
+        "beta",
+        "In Testing",
+        assignee=RON,
+        comments=[ours(marker(Kind.HANDOVER, key=SECOND), 32), said],
+    )
+    pull = pull_request(SECOND, 9, facts=record(SECOND, base="main"))
+    return replace(family(SECOND, own), branch=branch(SECOND), pull_requests=(pull,))
+
+
+@case("14", "done", "DressPullRequest", "LinkPullRequest")
+def opened_again_and_not_dressed() -> Snapshot:
+    return _opened_again()
+
+
+@case("none", "nothing")
+def opened_again_and_undressed_by_a_person() -> Snapshot:
+    snap = _opened_again()
+    linked = {"ai-runner:acme/shop#9": "https://github.example/acme/shop/pull/9"}
+    return replace(snap, ticket=replace(snap.ticket, remote_links=linked))
+
+
 @case("sequence", "done", "target:main", "update", "reword")
 def the_predecessor_was_merged() -> Snapshot:
     first = WorkItem(

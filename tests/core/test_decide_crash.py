@@ -10,8 +10,6 @@ from tests.fakes import Killed, World, model
 
 # What publishes a result, so that the model need not be asked again.
 PUBLISHES = {"push", "add comment", "edit comment"}
-# Between opening a second pull request and labelling it, a death costs that label and nothing else.
-COSMETIC = {"closed because its base vanished": {2}}
 # Every ending of the model's work is crashed in these; elsewhere the usual two are enough.
 THOROUGH = {
     "backlog and mine": PLAN_ENDS,
@@ -57,7 +55,7 @@ def test_a_crash_before_any_write_converges(name: str, end: str) -> None:
     asked = len(whole.asked)
     claim = claim_length(start, key)
     wrong = []
-    for place in sorted({*range(len(whole.line.sent))} - COSMETIC.get(name, set())):
+    for place in range(len(whole.line.sent)):
         world = start.copy()
         world.line.fuse = place
         with pytest.raises(Killed):

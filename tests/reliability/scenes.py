@@ -196,6 +196,16 @@ def restack() -> Scene:
 
 
 @cache
+def base_vanished() -> Scene:
+    """Row 14: the branch below was merged and deleted, which closed the second pull request."""
+    scene = stacked().copy()
+    first = scene.arena.sub_tasks(scene.parent)[0]
+    scene.arena.reviewer.merge(1)
+    scene.arena.delete_branch(f"ai/{first}")
+    return scene
+
+
+@cache
 def completion() -> Scene:
     """Row 7: every sub-task is done, and the parent is woken."""
     scene = breakdown().copy()
@@ -237,6 +247,7 @@ PHASES: dict[str, Callable[[], Scene]] = {
         merge,
         closed,
         restack,
+        base_vanished,
         completion,
         direct,
     )

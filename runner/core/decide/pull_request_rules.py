@@ -18,6 +18,7 @@ from runner.core.decide.sequence import base_branch
 from runner.core.decide.view import Marked, View
 from runner.core.effects import (
     Dispatch,
+    DressPullRequest,
     EditPullRequest,
     Effect,
     MoveTo,
@@ -29,6 +30,9 @@ from runner.core.markers import Kind
 from runner.core.model import PullRequest
 from runner.core.phases import Phase, State
 from runner.core.pull_request_text import with_record
+
+# The code of the comment after which a new pull request offers the same branch.
+REOPENED = "base-vanished"
 
 
 def pull_request_ended(view: View) -> Decision | None:
@@ -160,7 +164,7 @@ def _base_vanished(view: View, pull_request: PullRequest) -> Decision:
 
 def _reopened(view: View, pull_request: PullRequest, target: str, said: str) -> Decision:
     """A new pull request from the same head to where the old one's base went, after the ticket says so."""
-    marker = replace(view.marker(Kind.CLOSED), number=pull_request.number, code="base-vanished")
+    marker = replace(view.marker(Kind.CLOSED), number=pull_request.number, code=REOPENED)
     record = replace(view.record, base=target, stacked_on="") if view.record is not None else None
     body = with_record(pull_request.body, record) if record is not None else pull_request.body
     effects = (
@@ -187,10 +191,38 @@ def _finish_closed(view: View, pull_request: PullRequest, told: Marked) -> Decis
     """The veto was said, but the run died before the ticket was blocked; a move by a person since then counts more."""
     if view.state is State.DONE or is_touched_since(view, told):
         return None
-    if told.marker.code == "base-vanished":
+    if told.marker.code == REOPENED:
         return _base_vanished(view, pull_request) if view.snapshot.branch is not None else None
     is_blocked = view.state is State.BLOCKED and not view.has_label(phases.WORKING) and not view.is_mine
     return None if is_blocked else _closed(view, pull_request)
+
+
+def finish_reopened(view: View) -> Decision | None:
+    """A new pull request took an old one's place: its labels and reviewers, then the link that says they are there.
+
+    Once the link stands, what people take off the pull request stays off.
+    """
+    pull_request = view.open_pull_request
+    if not view.is_work_ticket or pull_request is None:
+        return None
+    reopened = [
+        one.marker.number
+        for one in view.trail
+        if one.marker.kind is Kind.CLOSED and one.marker.code == REOPENED
+    ]
+    linked = link(view, pull_request)
+    is_new = bool(reopened) and reopened[-1] < pull_request.number
+    if not is_new or linked.global_id in view.ticket.remote_links:
+        return None
+    wanted = view.policy.pull_request
+    dress = DressPullRequest(number=pull_request.number, labels=wanted.labels, reviewers=wanted.reviewers)
+    return Decision(
+        row="14",
+        outcome=Outcome.DONE,
+        reason=f"pull request #{pull_request.number} takes the place of #{reopened[-1]}",
+        phase=Phase.REVISE,
+        effects=(dress, linked),
+    )
 
 
 def _closed(view: View, pull_request: PullRequest) -> Decision:

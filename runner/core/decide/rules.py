@@ -25,7 +25,7 @@ from runner.core.decide.parts import (
     nothing,
     said_once,
 )
-from runner.core.decide.pull_request_rules import finish_merged, pull_request_ended, restack
+from runner.core.decide.pull_request_rules import finish_merged, finish_reopened, pull_request_ended, restack
 from runner.core.decide.sequence import duplicates
 from runner.core.decide.view import View, family_of
 from runner.core.decide.work_rules import (
@@ -173,6 +173,7 @@ ORDER: tuple[Rule, ...] = (
     stopped,
     repeated,
     pull_request_ended,
+    finish_reopened,
     restack,
     parked,
     pushed_but_not_told,
