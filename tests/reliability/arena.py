@@ -27,7 +27,7 @@ from runner.sandbox.jira.service import MediaHost
 from runner.sandbox.people import Person
 from runner.sandbox.reviewers import Reviewer
 from tests.reliability.clock import VirtualClock
-from tests.reliability.quick_git import QuickRepository
+from tests.reliability.repository import RememberingRepository
 from tests.reliability.wire import Line, Wire
 
 PROJECT = "SHOP"
@@ -124,10 +124,9 @@ class Arena:
         folder = Path(tempfile.mkdtemp(prefix="arena-"))
         # Objects and refs are only ever replaced as whole files, so both worlds may share them.
         shutil.copytree(self.folder / "repository.git", folder / "repository.git", copy_function=os.link)
-        repository = self.hub.git
-        assert isinstance(repository, QuickRepository)
-        shared: list[Any] = [repository._commits, repository._merges, repository.read]
-        memo: dict[int, Any] = {id(one): one for one in shared}
+        commits = self.hub.git._commits
+        # What a merge gives is not shared: its tree exists only in the repository that made it.
+        memo: dict[int, Any] = {id(commits): commits}
         memo |= {id(self.site.lock): threading.RLock(), id(self.hub.lock): threading.RLock()}
         clock, site, hub, notes = copy.deepcopy((self.clock, self.site, self.hub, self.notes), memo)
         hub.git.path = folder / "repository.git"
@@ -218,7 +217,7 @@ def new_arena(policy: Mapping[str, Any] | None = None, files: Mapping[str, bytes
     for hook in (folder / "repository.git" / "hooks").iterdir():
         hook.unlink()
     hub = github.hub
-    hub.git = QuickRepository(folder / "repository.git", default_branch="main")
+    hub.git = RememberingRepository(hub.git.path, default_branch=hub.default_branch)
     hub.url = GITHUB_URL
     config: dict[str, Any] = {
         "jira": {

@@ -177,10 +177,10 @@ class Runs:
             policy=RetryPolicy(),
             jitter=lambda low, high: (low + high) / 2,
         )
-        for client in (jira, github):
+        for client, service in ((jira, arena.jira), (github, arena.github)):
+            client._session.mount("http://", Wire(service, line, arena.clock))
+            # No proxy and no ~/.netrc lie between: looking for them would take a fifth of a run.
             client._session.trust_env = False
-        jira._session.mount("http://", Wire(arena.jira, line, arena.clock))
-        github._session.mount("http://", Wire(arena.github, line, arena.clock))
         publisher = CountedPublisher(arena, line, arena.folder / "publish") if publishes else None
         desk = Desk(
             key=key,
