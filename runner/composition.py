@@ -122,6 +122,7 @@ def open_desk(
         run=run,
         run_url=settings.run_url or "",
         jira_url=jira_url(settings),
+        repository_name=settings.github_repository or "",
         config_path=settings.config_path,
         tickets=JiraTickets(jira),
         forge=forge,

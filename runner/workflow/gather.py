@@ -51,10 +51,28 @@ class _Heads:
 
 def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:
     """Read the ticket and what belongs to it. ``me`` and ``repository`` were checked by the caller."""
+    snapshot = _on_ticket(key, sources, me=me, repository=repository)
+    snapshot = with_moves(snapshot, sources.tickets, sources.forge)
+    snapshot = _with_plan_file(snapshot, sources)
+    view = View(snapshot=snapshot, policy=sources.policy, now="")
+    if view.is_work_ticket:
+        snapshot = _with_work(snapshot, sources)
+    elif view.is_parent:
+        snapshot = _with_parent(snapshot, sources)
+    return _with_assignable(snapshot, sources)
+
+
+def gather_ticket(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:
+    """What Jira alone knows: enough to tell the ticket what failed, never enough to decide what is due."""
+    snapshot = _on_ticket(key, sources, me=me, repository=repository)
+    return _with_assignable(_with_plan_file(snapshot, sources), sources)
+
+
+def _on_ticket(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:
     ticket = sources.tickets.ticket(key)
     is_sub_task = ticket.type.is_sub_task and ticket.parent_key is not None
     parent = sources.tickets.ticket(ticket.parent_key) if is_sub_task and ticket.parent_key else None
-    snapshot = Snapshot(
+    return Snapshot(
         me=me,
         former=frozenset(sources.policy.jira.former_accounts),
         repository=repository,
@@ -65,15 +83,12 @@ def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -
         prompts_digest=sources.prompts_digest,
         policy_digest=sources.policy.digest,
     )
-    snapshot = with_moves(snapshot, sources.tickets, sources.forge)
-    snapshot = _with_plan_file(snapshot, sources)
-    view = View(snapshot=snapshot, policy=sources.policy, now="")
-    if view.is_work_ticket:
-        snapshot = _with_work(snapshot, sources)
-    elif view.is_parent:
-        snapshot = _with_parent(snapshot, sources)
+
+
+def _with_assignable(snapshot: Snapshot, sources: Sources) -> Snapshot:
     ids = candidates(snapshot, sources.policy)
-    return replace(snapshot, assignable=sources.tickets.assignable(key, ids) if ids else frozenset())
+    known = sources.tickets.assignable(snapshot.ticket.key, ids) if ids else frozenset()
+    return replace(snapshot, assignable=known)
 
 
 def _with_plan_file(snapshot: Snapshot, sources: Sources) -> Snapshot:

@@ -27,10 +27,17 @@ from runner.core.policy import Policy, parse_policy
 from runner.core.redact import Redactor
 from runner.core.report import End
 from runner.core.work import FileChange
-from runner.errors import ConfigError, Conflict, GaveUp, Refused, RunnerError
+from runner.errors import ConfigError, Conflict, GaveUp, NotFound, Refused, RunnerError, Unavailable
 from runner.ports import Console, Forge, Publisher, Tickets
 from runner.workflow.apply import Applier
-from runner.workflow.gather import Sources, check_access, check_served, gather, with_family_ledgers
+from runner.workflow.gather import (
+    Sources,
+    check_access,
+    check_served,
+    gather,
+    gather_ticket,
+    with_family_ledgers,
+)
 from runner.workflow.precheck import check_names, check_project
 
 # Push, pull request, hand-over, and a restack before them; more rounds than that means it does not settle.
@@ -54,6 +61,7 @@ class Desk:
     run: str
     run_url: str
     jira_url: str
+    repository_name: str
     config_path: str
     tickets: Tickets
     forge: Forge
@@ -301,6 +309,8 @@ def describe(effect: Effect) -> str:
 
 def publish_stage(desk: Desk, file: WorkFile, result: Result | None) -> End:
     """Apply what is due until nothing is, with the model's result in hand if there is one."""
+    # Until the configuration is read again, what ``gather`` read counts.
+    desk.policy = file.policy
     delivered = _delivered(file, result)
     told: Decision | None = None
     snapshot = _read_with(desk, file)
@@ -387,10 +397,16 @@ def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | No
 
 
 def tell(desk: Desk, error: RunnerError | None, phase: Phase | None) -> End:
-    """Tell the ticket what failed. Raises what Jira or GitHub raise when even that cannot be written."""
-    snapshot = _read_for_telling(desk)
+    """Tell the ticket what failed. Raises what Jira raises when even that cannot be written."""
+    snapshot, unread = _read_for_telling(desk)
+    if isinstance(unread, Unavailable) and not isinstance(error, ConfigError):
+        # Whatever failed before: what stands on GitHub is unknown, so the ticket waits until it can be read.
+        error = unread
     decision = on_error(desk.view(snapshot), error, phase)
     try:
+        if decision.effects:
+            # The last write needs this; what cannot be finished is not begun.
+            desk.tickets.editable_fields(snapshot.ticket.key)
         desk.apply(snapshot, decision.effects)
     except ConfigError as exc:
         if not isinstance(error, ConfigError):
@@ -400,20 +416,17 @@ def tell(desk: Desk, error: RunnerError | None, phase: Phase | None) -> End:
     return _end(desk, decision, snapshot)
 
 
-def _read_for_telling(desk: Desk) -> Snapshot:
-    """Read what telling needs; a configuration that cannot be read gives way to the defaults."""
-    if desk.me is None:
-        desk.me = desk.tickets.myself()
-    if desk.repository is None:
-        desk.repository = desk.forge.repository()
+def _read_for_telling(desk: Desk) -> tuple[Snapshot, RunnerError | None]:
+    """Read what telling needs. Where GitHub or the configuration cannot be read, the ticket alone must do.
+
+    A failed read of Jira is raised: then nothing is written.
+    """
+    desk.me = desk.me or desk.tickets.myself()
     try:
-        return desk.read()
-    except ConfigError:
-        return replace(_bare(desk), assignable=frozenset())
-
-
-def _bare(desk: Desk) -> Snapshot:
-    ticket = desk.tickets.ticket(desk.key)
-    if desk.me is None or desk.repository is None:
-        raise ConfigError("The runner does not know its own account.", remedy="Check the Jira credentials.")
-    return Snapshot(me=desk.me, former=frozenset(), repository=desk.repository, ticket=ticket)
+        return desk.read(), None
+    except (ConfigError, NotFound, Conflict, Unavailable) as exc:
+        desk.console.log(f"{desk.key}: told from the ticket alone: {exc.summary} {exc.detail}".rstrip())
+        repository = desk.repository or Repository(
+            name=desk.repository_name, default_branch="", is_private=True, login=""
+        )
+        return gather_ticket(desk.key, desk.sources, me=desk.me, repository=repository), exc

@@ -187,6 +187,7 @@ class Runs:
             run=run,
             run_url=f"https://github.example/runs/{run}",
             jira_url=JIRA_URL,
+            repository_name=REPOSITORY,
             config_path=CONFIG_PATH,
             tickets=JiraTickets(jira),
             forge=GitHubForge(github, repository=REPOSITORY),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import said_but_not_done
-from runner.core.decide.parts import ending, failed, nothing, progress_end
+from runner.core.decide.parts import ending, failed, nothing, park, progress_end
 from runner.core.decide.people import hand
+from runner.core.decide.rules import halted, ignored, stopped
 from runner.core.decide.view import View
 from runner.core.effects import ATTEMPT, Dispatch, Effect, PutComment
 from runner.core.markers import Kind
-from runner.core.model import iso
 from runner.core.phases import Phase, State
 from runner.errors import ConfigError, Conflict, GaveUp, MovedUnderUs, NotFound, RunnerError, Unavailable
 
@@ -23,15 +22,14 @@ NOTHING_LOST = "What was done before stands; nothing is half-written."
 def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Decision:
     """What to tell the ticket. ``None`` stands for an end without a word: a bug, or a run that was killed.
 
-    A ticket that is not ours to speak on (somebody else's, no claim of ours on it) is left alone.
+    A ticket that is not ours to speak on (somebody else's, no claim of ours on it) is left alone, and so is one
+    that a person or a failure put to rest.
     """
     is_claimed = view.has_label(phases.WORKING)
-    if not view.is_mine and not is_claimed and not _is_after_review(view):
-        return nothing(
-            "15",
-            error.summary if error is not None else "the run ended without a word",
-            outcome=Outcome.FAILED,
-        )
+    is_ours = view.is_mine or is_claimed or _is_after_review(view)
+    rests = ignored(view) or (None if is_claimed else halted(view) or stopped(view))
+    if not is_ours or rests is not None or (isinstance(error, Unavailable) and view.state is State.DONE):
+        return _untold(error)
     match error:
         case Unavailable():
             return _park(view, error, phase)
@@ -57,6 +55,16 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
             return _try_again(view, error, phase)
 
 
+def _untold(error: RunnerError | None) -> Decision:
+    """The ticket has nothing to do with it; the log and the exit code say it, and the sweep looks again."""
+    reason = error.summary if error is not None else "the run ended without a word"
+    if isinstance(error, Unavailable | MovedUnderUs):
+        return nothing("15", reason, outcome=Outcome.WAITING, warning=reason)
+    code = error.exit_code if error is not None else 1
+    remedy = error.remedy if error is not None else ""
+    return Decision(row="15", outcome=Outcome.FAILED, reason=reason, remedy=remedy, exit_code=code)
+
+
 def _is_after_review(view: View) -> bool:
     """Whether a ticket that its reviewer has is followed by us: its pull request ended, and it is not Done."""
     pull_request = view.pull_request
@@ -70,24 +78,13 @@ def _then_assign(remedy: str) -> str:
 
 
 def _park(view: View, error: Unavailable, phase: Phase | None) -> Decision:
-    until = iso(datetime.fromtimestamp(error.retry_at, tz=UTC)) if error.retry_at else view.now
-    before = max(view.attempts - 1, 0) if view.has_label(phases.WORKING) else view.attempts
-    labels = ((view.policy.label(f"try-{before}"),) if before else ()) + (view.policy.label(phases.WAITING),)
-    end = ending(view)
-    end = replace(end, add=(*end.add, *labels), remove=tuple(one for one in end.remove if one not in labels))
-    said = PutComment(
-        key=view.key,
-        markdown=texts.parked(error.summary, until=until, url=view.run_url),
-        marker=replace(view.marker(Kind.PROGRESS), until=until, ledger=view.ledger),
-    )
-    return Decision(
-        row="15",
-        outcome=Outcome.WAITING,
-        reason=error.summary,
-        phase=phase,
-        effects=(said, end),
-        warning=error.summary,
-    )
+    """Parked once: a ticket that waits already is not told again while the service stays away."""
+    newest = view.newest(Kind.PROGRESS)
+    is_parked = view.has_label(phases.WAITING) and newest is not None and bool(newest.marker.until)
+    if is_parked and not view.has_label(phases.WORKING):
+        return nothing("15", error.summary, outcome=Outcome.WAITING, warning=error.summary)
+    # A failed ticket that a person gave back is about to start afresh; the sweep passes failed ones by.
+    return park(view, error.summary, retry_at=error.retry_at, phase=phase, drop=(phases.FAILED,))
 
 
 def _moved(view: View, error: MovedUnderUs, phase: Phase | None) -> Decision:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
@@ -10,6 +11,7 @@ from runner.core.decide.people import hand
 from runner.core.decide.view import View
 from runner.core.effects import EditTicket, Effect, MoveTo, PutComment
 from runner.core.markers import Kind, LedgerEntry, Seen, merge_ledgers
+from runner.core.model import iso
 from runner.core.phases import Phase, State
 
 # The code of a failure comment whose ticket carries `ai:failed`.
@@ -170,6 +172,37 @@ def said_once(view: View, row: str, code: str, text: str, reason: str) -> Decisi
     """Say something to the ticket unless it was said before; the ticket waits for a person."""
     effects = () if view.has_note(code) else (note(view, code, text),)
     return Decision(row=row, outcome=Outcome.WAITING, reason=reason, phase=Phase.BREAKDOWN, effects=effects)
+
+
+def park(
+    view: View,
+    reason: str,
+    *,
+    retry_at: float | None,
+    phase: Phase | None,
+    entry: LedgerEntry | None = None,
+    drop: tuple[str, ...] = (),
+) -> Decision:
+    """A service is down or limiting: the ticket waits, and the attempt that was claimed does not count."""
+    until = iso(datetime.fromtimestamp(retry_at, tz=UTC)) if retry_at else view.now
+    before = max(view.attempts - 1, 0) if view.has_label(phases.WORKING) else view.attempts
+    labels = ((view.policy.label(f"try-{before}"),) if before else ()) + (view.policy.label(phases.WAITING),)
+    end = ending(view, drop=drop)
+    end = replace(end, add=(*end.add, *labels), remove=tuple(one for one in end.remove if one not in labels))
+    ledger = merge_ledgers(view.ledger, [entry] if entry is not None else [])
+    said = PutComment(
+        key=view.key,
+        markdown=texts.parked(reason, until=until, url=view.run_url),
+        marker=replace(view.marker(Kind.PROGRESS), until=until, ledger=ledger),
+    )
+    return Decision(
+        row="15",
+        outcome=Outcome.WAITING,
+        reason=reason,
+        phase=phase,
+        effects=(said, end),
+        warning=reason,
+    )
 
 
 def exhausted(view: View, phase: Phase) -> Decision:
