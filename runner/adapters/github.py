@@ -141,7 +141,14 @@ class GitHubForge:
 
     def repository(self) -> Repository:
         """Describe the repository, and whose token this is."""
-        data = self._get("").mapping()
+        try:
+            data = self._get("").mapping()
+        except NotFound as exc:
+            raise NotFound(
+                f"The repository `{self._repository}` is absent, or invisible to this token.",
+                remedy="Check its name, and that the token was made for this repository.",
+                detail=exc.detail,
+            ) from exc
         with _shape():
             return Repository(
                 name=data["full_name"],

@@ -577,7 +577,9 @@ class HttpClient:
             return self._forbidden(answer, error, detail)
         if status == 404:
             return NotFound(
-                f"{self.service} has no such thing, or this account may not see it.", detail=detail
+                f"{self.service} has no such thing, or this account may not see it.",
+                remedy=f"Check what the configuration names, and what the token's account may see in {self.service}.",
+                detail=detail,
             )
         said = error.text or f"status {status}"
         if status in {409, 412, 413, 422, 423}:

@@ -349,7 +349,14 @@ class JiraTickets:
     # Reading
 
     def _issue(self, key: str, fields: Sequence[str]) -> dict[str, Any]:
-        return self.http.get(_issue_path(key), params={"fields": ",".join(fields)}).mapping()
+        try:
+            return self.http.get(_issue_path(key), params={"fields": ",".join(fields)}).mapping()
+        except NotFound as exc:
+            raise NotFound(
+                f"Jira has no ticket {key}, or this account may not see it.",
+                remedy="Check the key, and give the runner's account the permission Browse Projects there.",
+                detail=exc.detail,
+            ) from exc
 
     def _issue_or_none(self, key: str) -> dict[str, Any] | None:
         try:

@@ -13,7 +13,7 @@ from runner.core.markers import LedgerEntry, from_hidden, merge_ledgers
 from runner.core.model import Account, PullRequest, Repository, Snapshot, Ticket, WorkItem
 from runner.core.phases import State
 from runner.core.policy import Policy
-from runner.errors import ConfigError, NotFound
+from runner.errors import ConfigError, Conflict, NotFound
 from runner.ports import Forge, Tickets
 from runner.workflow.moved import with_moves
 from runner.workflow.shared import is_shared, with_asked_members, with_members, with_shared_work
@@ -63,9 +63,16 @@ def gather(key: str, sources: Sources, *, me: Account, repository: Repository) -
 
 
 def gather_ticket(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:
-    """What Jira alone knows: enough to tell the ticket what failed, never enough to decide what is due."""
-    snapshot = _on_ticket(key, sources, me=me, repository=repository)
-    return _with_assignable(_with_plan_file(snapshot, sources), sources)
+    """What Jira alone knows: enough to tell the ticket what failed, never enough to decide what is due.
+
+    Where Jira refuses more than the ticket itself, which may be what failed, the ticket must do.
+    """
+    try:
+        snapshot = _on_ticket(key, sources, me=me, repository=repository)
+        return _with_assignable(_with_plan_file(snapshot, sources), sources)
+    except (ConfigError, NotFound, Conflict):
+        ticket = sources.tickets.ticket(key)
+        return Snapshot(me=me, former=frozenset(), repository=repository, ticket=ticket)
 
 
 def _on_ticket(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:

@@ -102,6 +102,7 @@ FAULTS = (
         is_unclear=True,
     ),
     Fault(name="401", make=_answer(401), is_hard=True),
+    Fault(name="403", make=_answer(403), is_hard=True),
     Fault(name="404", make=_answer(404), is_hard=True),
     Fault(name="409", make=_answer(409), is_hard=True),
     Fault(name="412", make=_answer(412), is_hard=True),
