@@ -7,11 +7,12 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from runner.adapters.adf import AdfText, AdfTooLarge, compose, plain_text, quiet_line, read, to_adf
 from tests.adapters.adf_nodes import BREAK, Node, doc, is_valid, item, leaf, node, paragraph, text
+from tests.adapters.adf_schema import documents, node_types
 
 INLINE: dict[str, tuple[list[Node | str], str]] = {
     "marks": (
@@ -439,11 +440,21 @@ def words_in(value: Any) -> list[str]:
     return own + [word for name in ("attrs", "content") for word in words_in(value.get(name))]
 
 
+def kinds_in(value: Any) -> set[str]:
+    """Every kind of node in a document."""
+    if isinstance(value, list):
+        return {kind for part in value for kind in kinds_in(part)}
+    return {value["type"], *kinds_in(value.get("content", []))} if isinstance(value, dict) else set()
+
+
 def unescaped(markdown: str) -> str:
     """Markdown without its escapes."""
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", markdown)
 
 
+STEADY = settings(
+    max_examples=700, derandomize=True, database=None, deadline=None, suppress_health_check=[*HealthCheck]
+)
 SLOW = settings(max_examples=250, deadline=None, suppress_health_check=[*HealthCheck])
 
 
@@ -454,6 +465,29 @@ def test_reading_loses_no_word(document):
     assert is_valid(document)
     markdown = unescaped(read(document).markdown)
     assert [word for word in words_in(document) if word not in markdown] == []
+
+
+@SLOW
+@given(documents())
+def test_reading_loses_no_word_that_the_schema_allows(document):
+    """The same for documents drawn from the schema itself, with every node, mark and attribute that it knows."""
+    assume(is_valid(document))
+    markdown = unescaped(read(document).markdown)
+    assert [word for word in words_in(document) if word not in markdown] == []
+    assert is_valid(to_adf(read(document).markdown))
+
+
+def test_every_node_of_the_schema_is_drawn():
+    """No kind of node is out of the generator's reach."""
+    drawn: set[str] = set()
+
+    @STEADY
+    @given(documents())
+    def draw(document):
+        drawn.update(kinds_in(document))
+
+    draw()
+    assert node_types() - drawn == set()
 
 
 @SLOW
