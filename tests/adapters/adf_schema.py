@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -57,7 +57,7 @@ def _object(schema: Schema, levels: int) -> st.SearchStrategy[dict[str, Any]]:
     properties, required = schema.get("properties", {}), frozenset(schema.get("required", ()))
     below = levels - 1 if "type" in properties else levels
     inner = {
-        name: st.deferred(partial(value_of, one, below))
+        name: _later(one, below)
         for name, one in properties.items()
         if name in required or _height(one) <= below
     }
@@ -65,6 +65,11 @@ def _object(schema: Schema, levels: int) -> st.SearchStrategy[dict[str, Any]]:
     needed = {name: one for name, one in inner.items() if name in required or name == "content"}
     optional = {name: one for name, one in inner.items() if name not in needed}
     return st.fixed_dictionaries(needed, optional=optional)
+
+
+def _later(schema: Schema, levels: int) -> st.SearchStrategy[Any]:
+    """The same, looked at only when it is drawn: definitions refer to each other in circles."""
+    return st.deferred(lambda: value_of(schema, levels))
 
 
 def _array(schema: Schema, levels: int) -> st.SearchStrategy[list[Any]]:
