@@ -378,7 +378,7 @@ class _Verb:
         try:
             end = publish_stage(stage.desk, file, self._result() or self._unprepared(file))
         except Exception as exc:  # whatever it is, the ticket is told before the run ends
-            return self._tell(stage.desk, exc, phase=file.phase)
+            return self._tell(stage.desk, exc, phase=file.phase, result=self._paid(file))
         finally:
             stage.close()
         return self._finish(end)
@@ -388,6 +388,14 @@ class _Verb:
 
         path = self.work_dir / "result.json"
         return read_file(path, Result) if path.exists() else None
+
+    def _paid(self, file: WorkFile) -> Result | None:
+        """The result of this very run, for what it cost; one that cannot be read was told about already."""
+        try:
+            result = self._result()
+        except RunnerError:
+            return None
+        return result if result is not None and result.run == file.run else None
 
     def _unprepared(self, file: WorkFile) -> Result | None:
         """The result of a run whose set-up action failed, so that the model was never asked."""
@@ -418,6 +426,7 @@ class _Verb:
                 tickets,
                 key=self.key,
                 file=file,
+                result=self._paid(file) if file is not None else None,
                 run_url=self.settings.run_url or "",
                 repository=self.settings.github_repository or "",
                 stages=self.settings.stages,
@@ -551,7 +560,7 @@ class _Verb:
     def _log_traceback(self, exc: BaseException) -> None:
         self.console.log("".join(traceback.format_exception(exc)))
 
-    def _tell(self, desk: Desk, exc: Exception, *, phase: str = "") -> int:
+    def _tell(self, desk: Desk, exc: Exception, *, phase: str = "", result: Result | None = None) -> int:
         """Tell the ticket what ended the stage; if not even that can be written, the log says both."""
         from runner.core.markers import UnreadableMarkerError
         from runner.core.phases import Phase
@@ -566,7 +575,7 @@ class _Verb:
             # What our own comments record is unknown, and unknown stops every write.
             return self._failed(error)
         try:
-            end = tell(desk, error, Phase(phase) if phase in set(Phase) else None)
+            end = tell(desk, error, Phase(phase) if phase in set(Phase) else None, result)
         except RunnerError as second:
             self.console.log(f"The ticket could not be told: {second.summary} {second.detail}")
             return self._failed(error or second)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from runner.core.decide.errors import on_error
+from runner.core.decide.outcomes import bill_of
 from runner.core.decide.people import candidates
 from runner.core.decide.view import View
 from runner.core.effects import Dispatch, EditTicket, MoveTo, PutComment
-from runner.core.handover import WorkFile
+from runner.core.handover import Result, WorkFile
 from runner.core.model import Repository, Snapshot
 from runner.core.phases import Phase
 from runner.core.policy import Policy
@@ -26,6 +27,7 @@ def conclude_stage(
     *,
     key: str,
     file: WorkFile | None,
+    result: Result | None = None,
     run_url: str,
     repository: str,
     stages: Mapping[str, str],
@@ -34,7 +36,8 @@ def conclude_stage(
 ) -> End:
     """Tell the ticket that its run ended without a result. Only what concerns the ticket is written.
 
-    ``stages`` says how each earlier stage ended, for the log. A ticket on which this run never claimed
+    ``stages`` says how each earlier stage ended, for the log; ``result`` is what the model left before the end, and
+    it was paid for. A ticket on which this run never claimed
     anything, and which is not the runner's, is left alone.
     """
     ended = ", ".join(f"{name} {how or 'did not run'}" for name, how in stages.items())
@@ -45,7 +48,8 @@ def conclude_stage(
     policy = file.policy if file is not None else Policy()
     snapshot = _snapshot(tickets, key, policy, repository)
     run = file.run if file is not None else ""
-    view = View(snapshot=snapshot, policy=policy, now=now, run=run, run_url=run_url)
+    bill = bill_of(result, at=now) if result is not None else None
+    view = View(snapshot=snapshot, policy=policy, now=now, run=run, run_url=run_url, bill=bill)
     phase = Phase(file.phase) if file is not None and file.phase in set(Phase) else None
     decision = on_error(view, None, phase)
     applier = Applier(

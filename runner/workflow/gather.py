@@ -278,30 +278,28 @@ def _with_parent(snapshot: Snapshot, sources: Sources) -> Snapshot:
 
 
 def with_family_ledgers(snapshot: Snapshot, sources: Sources) -> Snapshot:
-    """The snapshot with the bills of every sub-task that was begun, for a parent's budget.
+    """The snapshot with the bills of every sub-task of ours, for a parent's budget.
 
-    A pull request's record holds them; a sub-task without one is read in full for its comments.
+    Each is read in full, wherever it stands: a run that pushed nothing is in its comments only.
     """
     view = View(snapshot=snapshot, policy=sources.policy, now="")
-    begun = [
+    others = [
         one
         for one in snapshot.family
-        if one.ticket.key != snapshot.ticket.key
-        and item_of(one.ticket, view.ours) is not None
-        and phases.state_of(one.ticket, sources.policy) is not State.BACKLOG
+        if one.ticket.key != snapshot.ticket.key and item_of(one.ticket, view.ours) is not None
     ]
-    ledgers = {one.ticket.key: _bills(one, snapshot, sources) for one in begun}
+    ledgers = {one.ticket.key: _bills(one, snapshot, sources) for one in others}
     return replace(snapshot, family_ledgers={**snapshot.family_ledgers, **ledgers})
 
 
 def _bills(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[LedgerEntry, ...]:
-    shares = sources.policy.sequence == "shared"
-    if one.pull_request is None and not shares:
+    one = replace(one, ticket=sources.tickets.ticket(one.ticket.key))
+    if not one.ticket.comments:
+        return ()  # the claim comments before a model is asked, so nothing was spent here
+    if one.pull_request is None and sources.policy.sequence != "shared":
         head = snapshot.branch_of(one.ticket.key)
         mine = [found for found in sources.forge.pull_requests(head=head, detailed=False) if found.is_ours]
         one = replace(one, pull_request=mine[-1] if mine else None)
-    if one.pull_request is None or shares:
-        one = replace(one, ticket=sources.tickets.ticket(one.ticket.key))
     return _ledger(one, snapshot, sources)
 
 
@@ -317,4 +315,4 @@ def _ledger(one: WorkItem, snapshot: Snapshot, sources: Sources) -> tuple[Ledger
     )
     record = from_hidden(one.pull_request.body) if one.pull_request is not None else None
     on_forge = record.ledger if record is not None and record.key in snapshot.keys_of(one.ticket.key) else ()
-    return merge_ledgers(*(marked.marker.ledger for marked in own.trail), on_forge)
+    return merge_ledgers(*(marked.marker.ledger for marked in own.trail), on_forge, keep=None)

@@ -396,13 +396,17 @@ def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | No
 # --- failures ---------------------------------------------------------------------------------------------
 
 
-def tell(desk: Desk, error: RunnerError | None, phase: Phase | None) -> End:
-    """Tell the ticket what failed. Raises what Jira raises when even that cannot be written."""
+def tell(desk: Desk, error: RunnerError | None, phase: Phase | None, result: Result | None = None) -> End:
+    """Tell the ticket what failed. Raises what Jira raises when even that cannot be written.
+
+    ``result`` is what a model returned before the failure: it is not used, but it was paid for.
+    """
     snapshot, unread = _read_for_telling(desk)
     if isinstance(unread, Unavailable) and not isinstance(error, ConfigError):
         # Whatever failed before: what stands on GitHub is unknown, so the ticket waits until it can be read.
         error = unread
-    decision = on_error(desk.view(snapshot), error, phase)
+    bill = bill_of(result, at=desk.now()) if result is not None else None
+    decision = on_error(replace(desk.view(snapshot), bill=bill), error, phase)
     try:
         if decision.effects:
             # The last write needs this; what cannot be finished is not begun.
@@ -413,7 +417,7 @@ def tell(desk: Desk, error: RunnerError | None, phase: Phase | None) -> End:
             raise
         # What is wrong with the project may be the very thing that telling it needs; the log and the end say it.
         desk.console.log(f"{desk.key}: not all of this could be told: {exc.summary}")
-    return _end(desk, decision, snapshot)
+    return _end(desk, decision, snapshot, result)
 
 
 def _read_for_telling(desk: Desk) -> tuple[Snapshot, RunnerError | None]:

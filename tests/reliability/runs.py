@@ -257,20 +257,20 @@ class Runs:
             ran.exit_code = ran.end.exit_code
             ran.dispatched = tuple(desk.dispatched)
         except Exception as exc:  # as above
-            self._tell(ran, desk, exc, file.phase)
+            self._tell(ran, desk, exc, file.phase, result)
         finally:
             _close(clients)
             if isinstance(desk.publisher, CountedPublisher):
                 desk.publisher.close()
 
-    def _tell(self, ran: Ran, desk: Desk, exc: Exception, phase: str) -> None:
+    def _tell(self, ran: Ran, desk: Desk, exc: Exception, phase: str, result: Result | None = None) -> None:
         error = exc if isinstance(exc, RunnerError) else None
         if error is None:
             raise exc
         ran.error = error
         ran.exit_code = error.exit_code
         try:
-            ran.end = tell(desk, error, Phase(phase) if phase in set(Phase) else None)
+            ran.end = tell(desk, error, Phase(phase) if phase in set(Phase) else None, result)
         except RunnerError as second:
             ran.untold = second.summary
             return

@@ -157,7 +157,7 @@ class Team:
                     end = publish_stage(desk, file, result)
                 except RunnerError as exc:
                     error = exc
-                    end = tell(desk, exc, Phase(phase) if phase in set(Phase) else None)
+                    end = tell(desk, exc, Phase(phase) if phase in set(Phase) else None, result)
         ran = Ran(key=key, end=end, error=error, file=file, log=console.lines)
         self.ran.append(ran)
         return ran

@@ -23,7 +23,8 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
     """What to tell the ticket. ``None`` stands for an end without a word: a bug, or a run that was killed.
 
     A ticket that is not ours to speak on (somebody else's, no claim of ours on it) is left alone, and so is one
-    that a person or a failure put to rest.
+    that a person or a failure put to rest. What the run cost before it failed is in the view (``bill``), so that
+    whatever is written about its progress holds it.
     """
     is_claimed = view.has_label(phases.WORKING)
     is_ours = view.is_mine or is_claimed or _is_after_review(view)
@@ -137,6 +138,7 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
             code=f"{ATTEMPT}{attempt}",
         ),
     )
+    billed = progress_end(view, "failed", None) if view.bill is not None else ()
     counted = view.policy.label(f"try-{attempt}")
     end = ending(view, add=(counted,))
     end = replace(end, remove=tuple(one for one in end.remove if one != counted))
@@ -145,7 +147,7 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
         outcome=Outcome.FAILED,
         reason=what,
         phase=phase,
-        effects=(said, end, Dispatch(key=view.key)),
+        effects=(said, *billed, end, Dispatch(key=view.key)),
         exit_code=1,
     )
 

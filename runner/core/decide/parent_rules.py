@@ -31,7 +31,7 @@ from runner.core.effects import (
     PutComment,
 )
 from runner.core.handover import Work
-from runner.core.markers import Kind, merge_ledgers
+from runner.core.markers import Kind
 from runner.core.model import PullRequest
 from runner.core.phases import Phase, State
 from runner.core.plan import Plan
@@ -265,12 +265,11 @@ def _complete(view: View) -> Decision:
     family = view.snapshot.family
     ours = {one.ticket.key for one in family_of(family, view.ours).values()}
     rows = [(one.ticket.key, one.ticket.summary, _result_of(one.pull_request)) for one in family]
-    ledger = merge_ledgers(view.ledger, *view.snapshot.family_ledgers.values())
     digest = view.plan_comment.marker.plan_digest if view.plan_comment is not None else ""
     people = sum(one.ticket.key not in ours for one in family)
     said = PutComment(
         key=view.key,
-        markdown=texts.completion(rows, ledger, people),
+        markdown=texts.completion(rows, view.parent_ledger, people),
         marker=replace(view.marker(Kind.SUMMARY), plan_digest=digest),
     )
     effects = (said, MoveTo(key=view.key, state=State.DONE), ending(view, state=State.DONE))

@@ -101,7 +101,7 @@ def progress_end(view: View, words: str, entry: LedgerEntry | None) -> tuple[Eff
     """The progress comment after a run: how it ended, and the ledger."""
     ledger = merge_ledgers(view.ledger, [entry] if entry is not None else [])
     newest = view.newest(Kind.PROGRESS)
-    if newest is None and entry is None:
+    if newest is None and entry is None and view.bill is None:
         return ()
     marker = replace(view.marker(Kind.PROGRESS), ledger=ledger)
     return (

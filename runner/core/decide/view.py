@@ -52,7 +52,7 @@ class Marked:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One ticket as the rules see it. ``now`` is ISO 8601 in UTC."""
+    """One ticket as the rules see it. ``now`` is ISO 8601 in UTC; ``bill`` is that of a run which ends in a failure."""
 
     snapshot: Snapshot
     policy: Policy
@@ -61,6 +61,7 @@ class View:
     run_url: str = ""
     jira_url: str = ""
     waits_for_approval: bool = False
+    bill: LedgerEntry | None = None
 
     # --- the ticket -------------------------------------------------------------------------------------
 
@@ -441,9 +442,10 @@ class View:
 
     @cached_property
     def ledger(self) -> tuple[LedgerEntry, ...]:
-        """Every run on this ticket that a marker records."""
+        """Every run on this ticket that a marker records, and the one that just ended."""
         own = self.record.ledger if self.record is not None and not self.shares else ()
-        return merge_ledgers(*(marked.marker.ledger for marked in self.trail), own)
+        ended = (self.bill,) if self.bill is not None else ()
+        return merge_ledgers(*(marked.marker.ledger for marked in self.trail), own, ended)
 
     @cached_property
     def parent_ledger(self) -> tuple[LedgerEntry, ...]:
