@@ -834,7 +834,7 @@ def answer(work: Work, run: str, outcome: str) -> Result:
         tokens=1_000,
         summary="Rounded the prices.",
         over=variant if name == "budget" and variant in ("ticket", "parent") else "",  # type: ignore[arg-type]  # as above
-        retry_at=LATER if name == "unavailable" else None,
+        retry_at=LATER if outcome == "unavailable" else None,
     )
     return _planned(work, base) if work.phase is Phase.PLAN else _worked(work, base, variant)
 

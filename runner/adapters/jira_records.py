@@ -74,7 +74,8 @@ def account_or_none(data: Mapping[str, Any] | None) -> Account | None:
 
 def status(data: Mapping[str, Any]) -> Status:
     """A status with its category key."""
-    return Status(name=str(data["name"]), category=_CATEGORIES[data["statusCategory"]["key"]])
+    category = _CATEGORIES[data["statusCategory"]["key"]]
+    return Status(name=str(data["name"]), category=category, id=str(data.get("id") or ""))
 
 
 def ticket_type(data: Mapping[str, Any]) -> TicketType:

@@ -218,7 +218,7 @@ class WorkLoop:
             return "The same tool call failed three times in the same way."
         same = self._refusals[-MAX_SAME_REFUSALS:]
         if len(same) >= MAX_SAME_REFUSALS and len(set(same)) == 1:
-            return "The work was called finished three times, although what was missing had been said."
+            return _unheard(same[-1][1])
         return "The checks failed three times in the same way." if self.checks.is_stuck else None
 
     def _call(self, call: ToolCall) -> tuple[ToolAnswer, Finished | None]:
@@ -309,6 +309,12 @@ class WorkLoop:
             usage=self.meter.usage,
             calls=self.meter.calls,
         )
+
+
+def _unheard(said: str) -> str:
+    """Why work that was called finished again and again is not: what the model was told each time."""
+    first = said.partition("\n")[0].partition(" Repair this")[0][:300]
+    return f"It was called finished three times, although the answer was each time: {first}"
 
 
 def log_call(log: Log, call: ToolCall) -> None:

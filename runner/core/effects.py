@@ -297,7 +297,7 @@ def identity(marker: Marker) -> tuple[str, ...]:
         case "plan" | "questions":
             return (marker.kind, marker.input_digest, marker.plan_digest)
         case "handover":
-            return (marker.kind, marker.input_digest, marker.plan_digest, marker.code)
+            return (marker.kind, marker.input_digest, marker.plan_digest, marker.code, str(marker.number))
         case "breakdown" | "summary":
             return (marker.kind, marker.plan_digest)
         case "merged" | "closed":

@@ -33,7 +33,7 @@ def estimate(
     else:
         each = cost_usd(model, TYPICAL, overrides=prices)
         usd = None if each is None else each * _weight(plan.items)
-        basis = f"typical runs of some {TYPICAL.total // 1_000:,} tokens, most of them cached, with `{model}`"
+        basis = f"typical runs of some {TYPICAL.total:,} tokens, most of them cached, with `{model}`"
     if usd is None:
         tokens = int(TYPICAL.total * _weight(plan.items)) // 10_000 * 10_000
         amount = f"about {tokens:,} tokens, cost unknown"

@@ -31,10 +31,11 @@ class Account:
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A Jira status; ``category`` is Jira's key, the only part that survives renaming."""
+    """A Jira status. ``category`` is Jira's key; it and ``id`` survive renaming and translation."""
 
     name: str
     category: Literal["new", "indeterminate", "done"]
+    id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

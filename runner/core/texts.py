@@ -60,18 +60,23 @@ def run_link(url: str) -> str:
     return f"[run]({url})" if url.startswith("http") else "run"
 
 
+def _beside(url: str) -> str:
+    """The same after a comma; a run without a page, on somebody's own machine, is not named at all."""
+    return f", {run_link(url)}" if url.startswith("http") else ""
+
+
 def working(phase: Phase, *, url: str, attempt: int, most: int, stop_label: str) -> str:
     """The progress comment while a run works."""
     count = f" (attempt {attempt} of {most})" if attempt > 1 else ""
     return (
-        f"**Working:** {DOING[phase]}{count}, {run_link(url)}.\n\n"
-        f"To stop it, cancel that run, or add the label {code(stop_label)}: what exists is then kept as a draft."
+        f"**Working:** {DOING[phase]}{count}{_beside(url)}.\n\n"
+        f"To stop it, cancel the run, or add the label {code(stop_label)}: what exists is then kept as a draft."
     )
 
 
 def worked(outcome: str, *, url: str, ledger: Sequence[LedgerEntry]) -> str:
     """The progress comment once the run ended."""
-    return f"**Last run:** {outcome}, {run_link(url)}.\n\n{bill(ledger)}"
+    return f"**Last run:** {outcome}{_beside(url)}.\n\n{bill(ledger)}"
 
 
 def parked(reason: str, *, until: str, url: str) -> str:
@@ -79,7 +84,7 @@ def parked(reason: str, *, until: str, url: str) -> str:
     when = f" after {until[:16].replace('T', ' ')} UTC" if until else ""
     return (
         f"**Waiting:** {reason}\n\nNothing is lost and no attempt was used. "
-        f"The work goes on by itself{when} ({run_link(url)})."
+        f"The work goes on by itself{when}{_beside(url)}."
     )
 
 
@@ -282,7 +287,7 @@ def handover(
     """Work handed to its reviewer. ``waiting``: sub-tasks that share the pull request and are not in it yet."""
     whom = f"{mention(reviewer)}: " if reviewer else ""
     head = f"{whom}[pull request #{number}]({url}) is {'ready for review' if is_new else 'updated'}."
-    parts = ["## Ready for review" if is_new else "## Feedback worked in", head, summary]
+    parts = ["## Feedback worked in" if answers else "## Ready for review", head, summary]
     if answers:
         parts.append("### Each point\n\n" + answer_list(answers))
     parts.append("### Checks\n\n" + check_list(checks))
@@ -351,7 +356,8 @@ def stopped_short(
 def failure(what: str, *, meaning: str, remedy: str, url: str, whom: str = "") -> str:
     """Something failed: what happened, what it means, what to do, where to look."""
     called = f"{mention(whom)}: " if whom else ""
-    return f"## This run failed\n\n{called}{what}\n\n{meaning}\n\n### What to do\n\n{remedy} The details are in the {run_link(url)}."
+    where = run_link(url) if url.startswith("http") else "log of the run"
+    return f"## This run failed\n\n{called}{what}\n\n{meaning}\n\n### What to do\n\n{remedy} The details are in the {where}."
 
 
 def merged(number: int, url: str, *, is_done: bool) -> str:
@@ -449,9 +455,14 @@ def completion(rows: Sequence[tuple[str, str, str]], ledger: Sequence[LedgerEntr
 
 def not_an_approver(name: str, approvers: Sequence[str]) -> str:
     """A mover who may not approve."""
-    who = ", ".join(mention(one) for one in approvers)
+    who = (
+        f" {', '.join(mention(one) for one in approvers)}"
+        if approvers
+        else " an active person, not to an app"
+    )
     return (
-        f"{name} moved this ticket, but may not approve plans here; that is up to {who}. Nothing was started."
+        f"{name} moved this ticket, but may not approve plans here; that is up to{who}. Nothing was started.\n\n"
+        "To approve the plan, move the ticket out of this status and into it again."
     )
 
 

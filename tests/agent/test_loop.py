@@ -240,6 +240,9 @@ def test_the_same_refusal_three_times_ends_the_work(tmp_path: Path) -> None:
     finished = rig.run()
 
     assert (finished.outcome, paths(finished)) == ("partial", ["new.txt"])
+    assert finished.detail.endswith(
+        "each time: Not accepted yet: checks that were green before the work are red now."
+    )
     assert rig.ran == ["run tests"]
 
 

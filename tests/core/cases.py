@@ -258,6 +258,16 @@ def a_persons_own_sub_task_does_not_stand_for_an_item() -> Snapshot:
     return parent_with(sub_task("ABC-5", "alpha", creator=RITA, assignee=RITA), assignee=ADA)
 
 
+@case("3", "done", "edit", "create:alpha", "create:beta")
+def approved_by_a_move_that_the_changelog_names_otherwise() -> Snapshot:
+    parent = parent_ticket()
+    named = [
+        replace(one, new="In Arbeit", new_id="3") if one.field == "status" else one for one in parent.history
+    ]
+    status = replace(parent.status, id="3")
+    return snapshot(replace(parent, status=status, history=tuple(named), assignee=ADA))
+
+
 @case("none", "nothing")
 def the_runners_own_move_is_no_approval() -> Snapshot:
     return snapshot(

@@ -65,7 +65,9 @@ def test_a_crash_before_any_write_converges(name: str, end: str) -> None:
 
         settled(world, key, end)
 
-        is_published = end != "unavailable" and bool(PUBLISHES.intersection(whole.line.sent[claim:place]))
+        is_published = not end.startswith("unavailable") and bool(
+            PUBLISHES.intersection(whole.line.sent[claim:place])
+        )
         repeats = 0 if is_published else before
         if differences(whole, world) or duplicates(world) or len(world.asked) > asked + repeats:
             wrong.append((place, [*world.asked], duplicates(world), differences(whole, world)))

@@ -26,6 +26,7 @@ PLAN_ENDS = (
     "budget+parent",
     "stopped",
     "unavailable",
+    "unavailable+untold",
     "config",
 )
 WORK_ENDS = (
@@ -46,6 +47,7 @@ WORK_ENDS = (
     "stopped",
     "stopped+empty",
     "unavailable",
+    "unavailable+untold",
     "config",
 )
 

@@ -8,6 +8,7 @@ import pytest
 
 from runner.core.decide import Decision
 from runner.core.handover import Result, Work
+from runner.core.markers import from_line
 from runner.core.plan import PointAnswer
 from runner.ports import CommentBody
 from tests.core.every_case import CASES
@@ -153,6 +154,7 @@ def test_work_that_is_told_to_stop_is_kept_as_a_draft(label: str) -> None:
     assert (due.row, due.exit_code) == ("13", 0)
     assert [one.is_draft for one in world.forge.pulls.values()] == [True]
     assert (ticket.status.name, label in ticket.labels) == ("In Progress", True)
+    assert any(f"Take the label `{label}` off" in one.text for one in ticket.comments)
 
 
 def test_work_on_a_ticket_that_was_taken_is_kept_as_a_draft() -> None:
@@ -247,6 +249,27 @@ def test_the_next_person_of_the_chain_is_taken() -> None:
     world.run(key, model("done"))
 
     assert (world.tickets.by_key[key].assignee or RON).id == "ada"
+
+
+def test_rejected_work_that_is_given_back_without_a_word_is_handed_over_anew() -> None:
+    """The new pull request gets a comment of its own, though nothing that was read has changed."""
+    world, key = start("closed by a person")
+    world.run(key, model("done"))
+    world.tickets.change_assignee(key, "bot", RON)
+
+    world.run(key, model("done"))
+
+    told = [from_line(one.last_line) for one in world.tickets.by_key[key].comments if one.last_line]
+    assert [(one.kind.value, one.number) for one in told if one.number][-1] == ("handover", 8)
+
+
+def test_a_service_that_names_no_time_is_left_alone_for_some_minutes() -> None:
+    """Otherwise the next event would ask it again at once."""
+    world, key = start(WORK)
+
+    world.run(key, model("unavailable+untold"))
+
+    assert world.decide(key).reason.startswith("waiting until ")
 
 
 # --- what was and was not answered ------------------------------------------------------------------------

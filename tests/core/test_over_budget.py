@@ -118,7 +118,7 @@ def test_an_estimate_names_its_basis_and_its_bounds() -> None:
     novel = Policy.model_validate({"models": {"implement": PhaseModel(model="openai:novel-1")}})
 
     assert "for 2 sub-tasks" in typical
-    assert "estimate from typical runs" in typical
+    assert "estimate from typical runs of some 671,000 tokens" in typical
     assert "US$5.00 for a run" in typical
     assert known.startswith("about US$6.00")
     assert "the one earlier run" in known

@@ -54,6 +54,48 @@ def test_a_run_is_linked_only_by_an_address() -> None:
     assert texts.run_link("javascript:x") == "run"
 
 
+def test_a_run_without_a_page_is_not_pointed_to() -> None:
+    """A run on somebody's own machine leaves whole sentences."""
+    told = [
+        texts.working(Phase.PLAN, url="", attempt=1, most=3, stop_label="ai:stop"),
+        texts.worked("the plan is ready", url="", ledger=[]),
+        texts.parked("Jira is down.", until="", url=""),
+        texts.failure("It broke.", meaning="", remedy="Look.", url=""),
+    ]
+
+    assert [one for one in told if " run." in one or "(run)" in one] == [told[3]]
+    assert told[1] == "**Last run:** the plan is ready.\n\nNo model was asked so far."
+    assert told[3].endswith("The details are in the log of the run.")
+
+
+def test_who_may_approve_is_said_with_and_without_a_list() -> None:
+    """A mover who may not approve reads who may, and that the move has to be made again."""
+    listed = texts.not_an_approver("Rex", ["ada"])
+    anybody = texts.not_an_approver("Automation for Jira", [])
+
+    assert "up to [~accountid:ada]. Nothing was started." in listed
+    assert "up to an active person, not to an app. Nothing was started." in anybody
+    assert all("out of this status and into it again" in one for one in (listed, anybody))
+
+
+def test_work_that_goes_on_is_not_called_feedback() -> None:
+    """Only answers to points are feedback worked in; a stopped run that went on is ready for review."""
+    given = {
+        "url": "https://x/7",
+        "number": 7,
+        "summary": "Rounded.",
+        "checks": (),
+        "reviewer": "",
+        "news": False,
+        "is_new": False,
+        "waits_for_approval": False,
+    }
+    point = ("Ada", PointAnswer(id="c1", verdict="done", text="Renamed."))
+
+    assert texts.handover(answers=(), **given).startswith("## Ready for review")  # type: ignore[arg-type]  # as given
+    assert texts.handover(answers=(point,), **given).startswith("## Feedback worked in")  # type: ignore[arg-type]  # as given
+
+
 def test_a_bill_counts_runs_tokens_and_money() -> None:
     """One run is a run, several are runs, none is said."""
     assert texts.bill([]) == "No model was asked so far."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
@@ -18,6 +18,20 @@ from runner.core.phases import Phase, State
 FINAL = "final"
 # How the code of a failure comment ends whose ticket carries `ai:over-budget`.
 OVER = "+over"
+
+
+# How long a ticket is parked when the service names no time, and the longest that a service is believed.
+SHORTEST_PARK = timedelta(minutes=5)
+LONGEST_PARK = timedelta(days=1)
+
+
+def parked_until(view: View, retry_at: float | None) -> str:
+    """When a parked ticket is looked at again: the service's own word, in epoch seconds, within a day from now."""
+    now = datetime.fromisoformat(view.now)
+    if retry_at is None:
+        return iso(now + SHORTEST_PARK)
+    wait = timedelta(seconds=min(max(retry_at - now.timestamp(), 0.0), LONGEST_PARK.total_seconds()))
+    return iso(now + wait)
 
 
 def nothing(row: str, reason: str, *, outcome: Outcome = Outcome.NOTHING, warning: str = "") -> Decision:
@@ -184,7 +198,7 @@ def park(
     drop: tuple[str, ...] = (),
 ) -> Decision:
     """A service is down or limiting: the ticket waits, and the attempt that was claimed does not count."""
-    until = iso(datetime.fromtimestamp(retry_at, tz=UTC)) if retry_at else view.now
+    until = parked_until(view, retry_at)
     before = max(view.attempts - 1, 0) if view.has_label(phases.WORKING) else view.attempts
     labels = ((view.policy.label(f"try-{before}"),) if before else ()) + (view.policy.label(phases.WAITING),)
     end = ending(view, drop=drop)

@@ -250,10 +250,19 @@ class View:
 
     @cached_property
     def approval(self) -> Change | None:
-        """The last entry of the ticket into In Progress, whoever made it."""
+        """The last entry of the ticket into In Progress, whoever made it.
+
+        The changelog names statuses as they were called then, and in the site's language, so where the ticket
+        stands in that status now, its id tells as well.
+        """
         names = phases.names_for(State.IN_PROGRESS, phases.statuses_of(self.ticket, self.policy)) or ()
         folded = {name.casefold() for name in names}
-        moves = [one for one in self.ticket.history if one.field == "status" and one.new.casefold() in folded]
+        now = self.ticket.status.id if self.state is State.IN_PROGRESS else ""
+        moves = [
+            one
+            for one in self.ticket.history
+            if one.field == "status" and (one.new.casefold() in folded or (now and one.new_id == now))
+        ]
         return moves[-1] if moves else None
 
     @cached_property

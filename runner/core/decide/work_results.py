@@ -344,7 +344,9 @@ def _hand_over(view: View, one: FinishedWork, pull_request: PullRequest) -> Deci
         waiting=_shared(view).waiting if view.shares else (),
     )
     effects += [
-        PutComment(key=view.key, markdown=said, marker=_handover_marker(view, one)),
+        PutComment(
+            key=view.key, markdown=said, marker=_handover_marker(view, one, number=pull_request.number)
+        ),
         *late,
         *progress_end(view, "handed over for review", one.entry),
         MoveTo(key=view.key, state=State.IN_TESTING),
@@ -357,8 +359,12 @@ def _hand_over(view: View, one: FinishedWork, pull_request: PullRequest) -> Deci
     )
 
 
-def _handover_marker(view: View, one: FinishedWork, *, code: str = "") -> Marker:
-    """The marker of a result. Failed checks are no part of the input digest, so the head they failed on tells."""
+def _handover_marker(view: View, one: FinishedWork, *, number: int, code: str = "") -> Marker:
+    """The marker of a result, which tells hand-overs of one input apart.
+
+    Failed checks are no part of the input digest, so the head they failed on tells; work that was rejected and
+    given back without a word is offered in another pull request, so its number tells.
+    """
     heads = [point.version for point in one.work.feedback if point.source == "check"]
     return replace(
         view.marker(Kind.HANDOVER),
@@ -367,6 +373,7 @@ def _handover_marker(view: View, one: FinishedWork, *, code: str = "") -> Marker
         input_digest=one.work.input_digest,
         plan_digest=one.work.plan_digest,
         content_digest=one.work.content_digest,
+        number=number,
         code=code or (f"checks:{heads[0]}" if heads else ""),
         seen=one.work.seen,
     )
@@ -439,18 +446,24 @@ def _hand_over_short(
     why, remedy = ENDS_SHORT[one.is_short]
     if one.is_short == "budget":
         remedy = f"{remedy_over(view, one.result)} I go on from the draft."
+    if one.is_short == "stopped" and view.has_family_label(phases.STOP):
+        label = texts.code(view.policy.label(phases.STOP))
+        remedy = f"Take the label {label} off and assign the ticket to me to go on from what exists."
     detail = f" {one.result.detail}" if one.result.detail else ""
+    number = pull_request.number if pull_request is not None else 0
     who = hand(view, "reviewer")
     said = texts.stopped_short(
         why + detail,
         summary=one.result.summary,
         url=pull_request.url if pull_request is not None else "",
-        number=pull_request.number if pull_request is not None else 0,
+        number=number,
         checks=_check_lines(one.result),
         reviewer="" if one.is_taken else who.mention,
         remedy=remedy,
     )
-    marker = replace(_handover_marker(view, one, code=_short_code(view, one)), kind=Kind.FAILURE)
+    marker = replace(
+        _handover_marker(view, one, number=number, code=_short_code(view, one)), kind=Kind.FAILURE
+    )
     effects += [
         PutComment(key=view.key, markdown=said, marker=marker),
         *late,
@@ -504,8 +517,10 @@ def _without_pull_request(view: View, one: FinishedWork) -> Decision:
         reviewer=who.mention,
         answers=named_answers(one.work.feedback, one.result.answers),
     )
+    number = view.open_pull_request.number if view.open_pull_request is not None else 0
+    marker = _handover_marker(view, one, number=number, code="no-change")
     effects = (
-        PutComment(key=view.key, markdown=said, marker=_handover_marker(view, one, code="no-change")),
+        PutComment(key=view.key, markdown=said, marker=marker),
         *progress_end(view, "no change was needed", one.entry),
         MoveTo(key=view.key, state=State.IN_TESTING),
         ending(view, assignee=view.snapshot.me.id if news else who.assignee, state=State.IN_TESTING),
