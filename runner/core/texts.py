@@ -211,6 +211,14 @@ def nothing_new(approve: str) -> str:
     )
 
 
+def no_answer() -> str:
+    """Said when a ticket comes back although its questions have no answer yet."""
+    return (
+        "My questions above have no answer yet that I can read, so I am handing the ticket back. "
+        "Answer them in a comment here, or in the description, and assign the ticket to me."
+    )
+
+
 def no_feedback() -> str:
     """Said when a work ticket comes back without anything to answer."""
     return (

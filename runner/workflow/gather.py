@@ -76,7 +76,7 @@ def gather_ticket(key: str, sources: Sources, *, me: Account, repository: Reposi
 
 
 def _on_ticket(key: str, sources: Sources, *, me: Account, repository: Repository) -> Snapshot:
-    ticket = sources.tickets.ticket(key)
+    ticket = _ticket(key, sources)
     is_sub_task = ticket.type.is_sub_task and ticket.parent_key is not None
     parent = sources.tickets.ticket(ticket.parent_key) if is_sub_task and ticket.parent_key else None
     return Snapshot(
@@ -96,6 +96,17 @@ def _with_assignable(snapshot: Snapshot, sources: Sources) -> Snapshot:
     ids = candidates(snapshot, sources.policy)
     known = sources.tickets.assignable(snapshot.ticket.key, ids) if ids else frozenset()
     return replace(snapshot, assignable=known)
+
+
+def _ticket(key: str, sources: Sources) -> Ticket:
+    try:
+        return sources.tickets.ticket(key)
+    except NotFound as exc:
+        raise NotFound(
+            f"There is no ticket {key}, or the runner's Jira account may not see it.",
+            remedy="Check the key, and whether the account may browse the project.",
+            detail=exc.detail,
+        ) from exc
 
 
 def _with_plan_file(snapshot: Snapshot, sources: Sources) -> Snapshot:

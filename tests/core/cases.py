@@ -713,7 +713,7 @@ def an_answer_to_a_plan_that_is_direct_work_by_now() -> Snapshot:
     )
 
 
-@case("9", "waiting")
+@case("9", "waiting", "comment:note", "assign:rita")
 def questions_that_nobody_answered() -> Snapshot:
     asked = ours(marker(Kind.QUESTIONS, phase="plan"), 10)
     return snapshot(

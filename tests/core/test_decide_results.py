@@ -263,6 +263,15 @@ def test_rejected_work_that_is_given_back_without_a_word_is_handed_over_anew() -
     assert [(one.kind.value, one.number) for one in told if one.number][-1] == ("handover", 8)
 
 
+def test_a_plan_after_an_edited_one_is_the_next_version() -> None:
+    """The edited comment keeps its heading, so the new one counts on from it."""
+    world, key = start("a plan comment edited by a person before approval")
+
+    world.run(key, model("done"))
+
+    assert any(one.text.startswith("## Plan, version 2") for one in world.tickets.by_key[key].comments)
+
+
 def test_a_service_that_names_no_time_is_left_alone_for_some_minutes() -> None:
     """Otherwise the next event would ask it again at once."""
     world, key = start(WORK)

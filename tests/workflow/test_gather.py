@@ -10,7 +10,7 @@ from werkzeug.wrappers import Request, Response
 
 from runner import composition
 from runner.core.model import Snapshot
-from runner.errors import RunnerError, Unavailable
+from runner.errors import NotFound, RunnerError, Unavailable
 from runner.settings import Settings
 from runner.workflow.event import event_of
 from tests.shapes.harness import Console, Team, team
@@ -102,6 +102,14 @@ def test_a_failed_read_of_jira(path: str, tmp_path: Path) -> None:
         acme.jira.faults = lambda request: _refused() if request.path == path else None
         with pytest.raises(RunnerError):
             read(acme, "SHOP-3")
+
+
+def test_a_ticket_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """A wrong key, or a project that is hidden from the account, is told as what it is."""
+    with team(tmp_path) as acme, pytest.raises(NotFound) as told:
+        read(acme, "SHOP-99")
+
+    assert told.value.summary == "There is no ticket SHOP-99, or the runner's Jira account may not see it."
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/repos/acme/till/pulls", "/repos/acme/till/compare/"])

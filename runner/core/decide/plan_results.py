@@ -74,7 +74,7 @@ def _publish_plan(
     view: View, work: Work, plan: Plan, answers: Sequence[PointAnswer], entry: LedgerEntry | None
 ) -> Decision:
     who = hand(view, "approver")
-    versions = sum(one.marker.kind is Kind.PLAN for one in view.trail)
+    versions = view.plan_count
     mine = any(
         one.marker.kind is Kind.PLAN and one.marker.run == view.run and one.marker.plan_digest == plan.digest
         for one in view.trail

@@ -25,9 +25,10 @@ from runner.core.decide.parts import (
     nothing,
     said_once,
 )
+from runner.core.decide.people import hand
 from runner.core.decide.pull_request_rules import finish_merged, finish_reopened, pull_request_ended, restack
 from runner.core.decide.sequence import duplicates
-from runner.core.decide.view import View, family_of
+from runner.core.decide.view import Marked, View, family_of
 from runner.core.decide.work_rules import (
     ask_for_work,
     begin,
@@ -99,11 +100,29 @@ def answered(view: View) -> Decision | None:
     if not waiting or word is None or word.marker.kind is not Kind.QUESTIONS:
         return None
     if not view.unread:
-        return nothing("9", "questions are open and nobody answered yet", outcome=Outcome.WAITING)
+        return _unanswered(view, word)
     # The phase that asked, unless a person made the ticket a direct one, or none, since then.
     if view.is_parent:
         return ask_for_plan(view, "9a")
     return ask_for_work(view, "9a", view.unread) if view.is_work_ticket else None
+
+
+def _unanswered(view: View, word: Marked) -> Decision:
+    """The questions are still open: a ticket that a person gave back all the same returns to who must answer."""
+    given = view.assigned_to_me
+    reason = "questions are open and nobody answered yet"
+    if given is None or given.at <= word.comment.created:
+        return nothing("9", reason, outcome=Outcome.WAITING)
+    return Decision(
+        row="9",
+        outcome=Outcome.WAITING,
+        reason=reason,
+        phase=Phase(word.marker.phase) if word.marker.phase in set(Phase) else None,
+        effects=(
+            note(view, f"no-answer:{given.at}", texts.no_answer()),
+            ending(view, assignee=hand(view, "requester").assignee),
+        ),
+    )
 
 
 def retry(view: View) -> Decision | None:

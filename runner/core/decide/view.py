@@ -227,10 +227,20 @@ class View:
     @cached_property
     def edited_plan(self) -> Comment | None:
         """The newest plan comment of ours, if somebody else changed it last."""
-        for comment in reversed(self.ticket.comments):
-            if comment.author.id in self.ours and comment.last_line.startswith("ai-runner v1 plan "):
-                return comment if comment.editor.id not in self.ours else None
-        return None
+        said = self._plan_comments
+        return said[-1] if said and said[-1].editor.id not in self.ours else None
+
+    @cached_property
+    def plan_count(self) -> int:
+        """How many versions of the plan people have read, those that somebody edited later included."""
+        trusted = sum(one.marker.kind is Kind.PLAN for one in self.trail)
+        return trusted + sum(comment.editor.id not in self.ours for comment in self._plan_comments)
+
+    @cached_property
+    def _plan_comments(self) -> tuple[Comment, ...]:
+        """Plan comments that we wrote, whoever changed them since; what they say carries no authority."""
+        mine = [comment for comment in self.ticket.comments if comment.author.id in self.ours]
+        return tuple(one for one in mine if one.last_line.startswith("ai-runner v1 plan "))
 
     @cached_property
     def previous_plan(self) -> Plan | None:
