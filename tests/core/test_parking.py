@@ -57,6 +57,15 @@ def test_the_time_that_the_service_names_is_told() -> None:
     assert "2026-03-01 13:00 UTC" in said.markdown
 
 
+def test_no_service_parks_a_ticket_for_longer_than_a_day() -> None:
+    """A time in other units, or a spiteful one, would bury the ticket."""
+    error = Unavailable("GitHub is down.", retry_at=999_999_999_999.0)
+    said = on_error(view(snapshot(ticket())), error, None).effects[0]
+
+    assert isinstance(said, PutComment)
+    assert said.marker.until == "2026-03-03T12:00:00.000Z"
+
+
 def test_a_claimed_attempt_does_not_count() -> None:
     """The claim counted it before anything was tried."""
     edit = edit_of(family(FIRST, sub_task(FIRST, "alpha", labels=["ai:working", "ai:try-2"])))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
@@ -26,12 +26,12 @@ LONGEST_PARK = timedelta(days=1)
 
 
 def parked_until(view: View, retry_at: float | None) -> str:
-    """When a parked ticket is looked at again: the service's own word, in epoch seconds, within a day from now."""
+    """When a parked ticket is looked at again: the service's own word, in epoch seconds, at most a day from now."""
     now = datetime.fromisoformat(view.now)
     if retry_at is None:
         return iso(now + SHORTEST_PARK)
-    wait = timedelta(seconds=min(max(retry_at - now.timestamp(), 0.0), LONGEST_PARK.total_seconds()))
-    return iso(now + wait)
+    latest = now + LONGEST_PARK
+    return iso(latest if retry_at > latest.timestamp() else datetime.fromtimestamp(retry_at, tz=UTC))
 
 
 def nothing(row: str, reason: str, *, outcome: Outcome = Outcome.NOTHING, warning: str = "") -> Decision:
