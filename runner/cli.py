@@ -309,7 +309,7 @@ class _Verb:
                 keep=lambda file: write_file(self.work_dir / "work.json", file),
             )
         except Exception as exc:  # whatever it is, the ticket is told before the run ends
-            return self._tell(stage.desk, exc)
+            return self._told_dry(exc) if self._is_dry(event) else self._tell(stage.desk, exc)
         finally:
             stage.close()
         write_file(self.work_dir / "work.json", file)
@@ -559,6 +559,13 @@ class _Verb:
 
     def _log_traceback(self, exc: BaseException) -> None:
         self.console.log("".join(traceback.format_exception(exc)))
+
+    def _told_dry(self, exc: Exception) -> int:
+        """A dry run tells the log and the summary what is wrong, and nobody else."""
+        error = exc if isinstance(exc, RunnerError) else None
+        if error is None:
+            self._log_traceback(exc)
+        return self._failed(error)
 
     def _tell(self, desk: Desk, exc: Exception, *, phase: str = "", result: Result | None = None) -> int:
         """Tell the ticket what ended the stage; if not even that can be written, the log says both."""

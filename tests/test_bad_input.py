@@ -399,6 +399,72 @@ def test_a_plan_that_breaks_its_schema_is_re_asked_and_then_given_up(play):
     assert sum(request.schema is not None for request in model.asked) in (2, 3)
 
 
+def test_a_plan_with_more_items_than_allowed_is_re_asked_and_then_given_up(play):
+    """The cap on items is told to the model; a plan that stays beyond it ends blocked, with the cap named."""
+    items = [{**ITEM, "id": name, "title": f"Add {name}"} for name in ("one", "two", "three")]
+    model = Model(plan=lambda _: ModelReply(text=json.dumps({**PLAN, "items": items})))
+    case = play(model, policy={"caps": {"items": 2}})
+    key = case.ticket()
+    ends_with(case.assign(key), 3, "could not be used")
+    assert len(case.comments(key, "the plan has 3 items, the cap is 2")) == 1
+    assert case.rita.status(key) == "Blocked"
+
+
+def dry(case: Case, key: str) -> WorkflowRun:
+    """A person starts a dry run by hand, which must change nothing and ask nobody."""
+    before = case.rita.read(key)["fields"]["updated"], len(case.world.models.requests)
+    case.world.actions.on_event(
+        GitHubEvent(
+            kind="workflow_dispatch",
+            action="",
+            payload={"inputs": {"issue_key": key, "phase": "auto", "dry_run": "true"}},
+            sender="ada",
+        )
+    )
+    case.world.settle()
+    run = case.world.actions.runs[-1]
+    assert (case.world.meters.of(run).writes, case.world.meters.of(run).dispatches) == (0, 0)
+    assert (case.rita.read(key)["fields"]["updated"], len(case.world.models.requests)) == before
+    return run
+
+
+def test_a_dry_run_of_a_new_ticket_shows_the_claim_and_a_placeholder(play):
+    """What a model would make is not known, and is said to be so; the claim before it is shown."""
+    case = play()
+    case.world.github.listeners.clear()
+    key = case.ticket()
+    case.rita.assign(key, case.world.bot)
+    run = dry(case, key)
+    summary = run.summary.read_text()
+    assert (run.exit_code, run.outcome) == (0, "nothing")
+    assert f"edit {key} ai-runner ai:working ai:try-1" in summary
+    assert "ask plan of the model, then publish what it makes (not known before it is asked)" in summary
+
+
+def test_a_dry_run_of_an_approved_plan_shows_every_effect(play):
+    """Where no model is needed, the effects are those of the real run, as far as they follow from what is there."""
+    case = play()
+    key = case.ticket()
+    case.assign(key)
+    case.world.github.listeners.clear()
+    case.ada.move(key, "In Progress")
+    summary = dry(case, key).summary.read_text()
+    assert f"sub-task {key} one" in summary
+    assert "then read again and go on" in summary
+    assert case.rita.read(key)["fields"]["subtasks"] == []
+
+
+def test_a_dry_run_finds_a_wrong_configuration_and_keeps_it_to_itself(play):
+    """What is wrong is in the log and the summary; the ticket hears of it only from a run that is meant."""
+    case = play(policy={"jira": {"statuses": {"parent": {"plan_review": "Planing Review"}}}})
+    case.world.github.listeners.clear()
+    key = case.ticket()
+    case.rita.assign(key, case.world.bot)
+    run = dry(case, key)
+    ends_with(run, 2, "Planing Review")
+    assert case.rita.comments(key) == []
+
+
 def test_an_ambiguous_edit_is_refused_with_the_real_lines(play):
     """An edit that fits two places changes nothing, and the model is shown both."""
     shown: list[str] = []

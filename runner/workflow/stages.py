@@ -180,10 +180,10 @@ def gather_stage(
     snapshot = desk.read()
     decision = decide(snapshot, desk.policy, desk.now(), info=desk.info())
     desk.console.log(f"{desk.key}: row {decision.row}, {decision.reason}")
-    if dry_run:
-        return _file(desk, snapshot, decision, "none"), _dry_end(desk, decision)
     if decision.work is not None or any(effect for effect in decision.writes):
         _check(desk, snapshot, begins=decision.work is not None)
+    if dry_run:
+        return _file(desk, snapshot, decision, "none"), _dry_end(desk, decision)
     if decision.work is None:
         verdict = "publish" if decision.effects else "none"
         return _file(desk, snapshot, decision, verdict), _end(desk, decision, snapshot)
@@ -288,6 +288,8 @@ def _dry_end(desk: Desk, decision: Decision) -> End:
         told.append(
             f"ask {decision.work.phase} of the model, then publish what it makes (not known before it is asked)"
         )
+    elif decision.again:
+        told.append("then read again and go on (what follows needs what these make)")
     return End(
         key=desk.key,
         phase=decision.phase.value if decision.phase is not None else "",

@@ -55,6 +55,37 @@ def test_renamed_default_branch(tmp_path: Path) -> None:
         assert {"src/prices.py", "src/receipt.py"} <= set(acme.github.files("trunk"))
 
 
+def test_default_branch_renamed_while_work_is_open(tmp_path: Path) -> None:
+    """After a rename, for which GitHub re-targets what is open, work goes on and ends on the branch of the new name."""
+    with team(tmp_path) as acme:
+        key = acme.ask()
+        acme.follow(key)
+        acme.ada.move(key, "In Progress")
+        acme.follow(key)
+        _rename_default_branch(acme, "trunk")
+        first = acme.sub_tasks(key)[0]
+        acme.rey.comment(first, "Round half up, please.")
+        acme.rey.assign(first, acme.bot)
+        acme.follow(first)
+        acme.merge_all()
+        assert acme.is_done(key)
+        assert {"src/prices.py", "src/receipt.py"} <= set(acme.github.files("trunk"))
+        assert "main" not in acme.github.branches()
+
+
+def _rename_default_branch(acme: Team, name: str) -> None:
+    """As GitHub does it: the branch, the setting and the bases of open pull requests change together."""
+    hub = acme.github.hub
+    with hub.lock:
+        old, head = hub.default_branch, hub.git.branch(hub.default_branch)
+        hub.git.set_ref(f"refs/heads/{name}", str(head))
+        hub.default_branch = name
+        for pull in hub.pulls.values():
+            if pull.is_open and pull.base == old:
+                pull.base = name
+        hub.git.set_ref(f"refs/heads/{old}", None)
+
+
 @pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
 def test_ways_of_merging(method: str, tmp_path: Path) -> None:
     """However stacked pull requests are merged, one after the other, the end is the same tree and all Done."""
