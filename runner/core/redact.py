@@ -18,6 +18,9 @@ from urllib.parse import quote, quote_plus
 MASK = "***"
 # A piece of a secret this long identifies it; shorter pieces are ordinary words too often.
 FRAGMENT = 12
+# Every piece holds one of these short ones at a multiple of STEP, wherever it stands: looking there finds them all.
+GRAM = 6
+STEP = FRAGMENT - GRAM + 1
 # Masking still shorter values would tear ordinary text apart. It must stay longer than MASK: masking shrinks text.
 SHORTEST_SECRET = 6
 
@@ -65,10 +68,13 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret.strip())}
+        forms = {form for secret in secrets for form in forms_of(secret.strip())}
         self._whole = tuple(sorted((form for form in forms if len(form) < FRAGMENT), key=len, reverse=True))
         self._pieces = frozenset(
             form[start : start + FRAGMENT] for form in forms for start in range(len(form) - FRAGMENT + 1)
+        )
+        self._grams = frozenset(
+            piece[start : start + GRAM] for piece in self._pieces for start in range(STEP)
         )
 
     def mask(self, text: str) -> str:
@@ -79,6 +85,8 @@ class Redactor:
         """
         masked = self._mask_all(text)
         cleaned = clean(masked)
+        if cleaned == masked:
+            return masked
         whole = self._mask_all(cleaned)
         return masked if whole == cleaned else whole
 
@@ -100,9 +108,13 @@ class Redactor:
         return "".join([*parts, text[done:]])
 
     def _hits(self, text: str) -> Iterator[tuple[int, int]]:
-        for start in range(len(text) - FRAGMENT + 1):
-            if text[start : start + FRAGMENT] in self._pieces:
-                yield start, start + FRAGMENT
+        """Where each piece stands, in order."""
+        grams, last = self._grams, len(text) - FRAGMENT
+        likely = [at for at in range(0, len(text) - GRAM + 1, STEP) if text[at : at + GRAM] in grams]
+        for at in likely:
+            for start in range(max(at - STEP + 1, 0), min(at, last) + 1):
+                if text[start : start + FRAGMENT] in self._pieces:
+                    yield start, start + FRAGMENT
 
 
 def clean(text: str, limit: int | None = None) -> str:
@@ -112,8 +124,9 @@ def clean(text: str, limit: int | None = None) -> str:
     characters and ends by saying how many were left out.
     """
     text = _LINE_ENDS.sub("\n", text)
-    if not text.isascii() or not text.isprintable():
-        text = "".join(character for character in text if _is_visible(character))
+    hidden = [character for character in set(text) if not _is_visible(character)]
+    if hidden:
+        text = text.translate(dict.fromkeys(map(ord, hidden)))
     return text if limit is None else cap(text, limit)
 
 
@@ -160,7 +173,8 @@ def fence(name: str, text: str, tag: str) -> str:
     return f"<{name}-{tag}>\n{content}\n</{name}-{tag}>"
 
 
-def _forms(secret: str) -> Iterator[str]:
+def forms_of(secret: str) -> Iterator[str]:
+    """Every form in which a secret is recognised whole; one too short to be masked has none."""
     if len(secret) < SHORTEST_SECRET:
         return
     data = secret.encode("utf-8", "surrogatepass")

@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from runner.core.redact import (
+    FRAGMENT,
     Redactor,
     cap,
     clean,
     fence,
+    forms_of,
     neutralise_log,
     neutralise_markdown,
 )
@@ -166,6 +168,51 @@ def test_other_text_is_left_alone() -> None:
 def test_two_secrets_side_by_side_are_both_masked() -> None:
     """Each secret is masked on its own account."""
     assert Redactor([SECRET, SHORT]).mask(SECRET + SHORT + SECRET) == "*********"
+
+
+def _masked_slowly(secrets: list[str], text: str) -> str:
+    """The rule word by word: every whole short form and every piece of 12 characters, again until nothing is left."""
+    forms = {form for secret in secrets for form in forms_of(secret.strip())}
+    short = sorted((form for form in forms if len(form) < FRAGMENT), key=len, reverse=True)
+    pieces = {form[at : at + FRAGMENT] for form in forms for at in range(len(form) - FRAGMENT + 1)}
+    before = None
+    while before != text:
+        before = text
+        for form in short:
+            text = text.replace(form, "***")
+        hidden = {
+            place
+            for start in range(len(text) - FRAGMENT + 1)
+            if text[start : start + FRAGMENT] in pieces
+            for place in range(start, start + FRAGMENT)
+        }
+        shown = "".join("\0" if at in hidden else character for at, character in enumerate(text))
+        text = re.sub("\0+", "***", shown)
+    return text
+
+
+@given(
+    st.lists(st.text(alphabet="abc*", min_size=6, max_size=40), min_size=1, max_size=3),
+    st.lists(
+        st.tuples(st.integers(0, 60), st.integers(0, 60), st.text(alphabet="abc* ", max_size=15)), max_size=8
+    ),
+)
+def test_looking_at_some_places_finds_what_looking_at_all_finds(
+    secrets: list[str], parts: list[tuple[int, int, str]]
+) -> None:
+    """Pieces of every form, at any offset and between any text, are masked exactly as by the plain rule."""
+    joined = "".join(form for secret in secrets for form in forms_of(secret.strip()))
+    text = "".join(joined[start : start + length] + other for start, length, other in parts)
+
+    assert Redactor(secrets).mask(text) == _masked_slowly(secrets, text)
+
+
+@given(texts)
+def test_cleaning_takes_out_each_hidden_character_and_no_other(text: str) -> None:
+    """The result is the visible characters in their order."""
+    ends = re.sub("\r\n|[\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]", "\n", text)
+
+    assert clean(text) == "".join(one for one in ends if one in "\n\t" or clean(one) == one)
 
 
 def test_a_redactor_does_not_show_its_secrets() -> None:
