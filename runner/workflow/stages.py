@@ -19,7 +19,7 @@ from runner.core.decide.errors import on_error
 from runner.core.decide.outcomes import bill_of
 from runner.core.decide.view import View
 from runner.core.digests import digest
-from runner.core.effects import Effect, Push
+from runner.core.effects import Dispatch, Effect, Push
 from runner.core.handover import Context, Delivered, Linked, Result, Said, SpentRecord, Work, WorkFile
 from runner.core.model import Account, Comment, Repository, Snapshot
 from runner.core.phases import Phase
@@ -82,6 +82,7 @@ class Desk:
     pushes: int = 0
     me: Account | None = None
     repository: Repository | None = None
+    former_key: str = ""
 
     def load(self) -> None:
         """Read and check the configuration, then who and where we are."""
@@ -119,7 +120,7 @@ class Desk:
         snapshot = gather(self.key, self.sources, me=self.me, repository=self.repository)
         if snapshot.ticket.key != self.key:
             # The ticket was moved: Jira answers to the old key, and from here on the new one counts.
-            self.key = snapshot.ticket.key
+            self.former_key, self.key = self.key, snapshot.ticket.key
             check_served(self.policy, self.key)
         return snapshot
 
@@ -178,7 +179,7 @@ def gather_stage(
     ``keep`` gets the file before the claim: whoever concludes a run that died in between needs the configuration.
     """
     snapshot = desk.read()
-    decision = decide(snapshot, desk.policy, desk.now(), info=desk.info())
+    decision = _moved(desk) or decide(snapshot, desk.policy, desk.now(), info=desk.info())
     desk.console.log(f"{desk.key}: row {decision.row}, {decision.reason}")
     if decision.work is not None or any(effect for effect in decision.writes):
         _check(desk, snapshot, begins=decision.work is not None)
@@ -191,6 +192,19 @@ def gather_stage(
     keep(file)
     desk.apply(snapshot, decision.claim)
     return file, _end(desk, decision, snapshot)
+
+
+def _moved(desk: Desk) -> Decision | None:
+    """An event of a key that the ticket had before wakes the key of today: runs of one ticket follow each other by it."""
+    if not desk.former_key or desk.by_person:
+        return None
+    return Decision(
+        row="moved",
+        outcome=Outcome.NOTHING,
+        reason=f"{desk.former_key} was moved and is {desk.key} now, which is woken",
+        phase=None,
+        effects=(Dispatch(key=desk.key),),
+    )
 
 
 def _check(desk: Desk, snapshot: Snapshot, *, begins: bool) -> None:
@@ -317,7 +331,8 @@ def publish_stage(desk: Desk, file: WorkFile, result: Result | None) -> End:
     told: Decision | None = None
     snapshot = _read_with(desk, file)
     for _ in range(MAX_ROUNDS):
-        due = decide(snapshot, desk.policy, desk.now(), delivered, info=desk.info())
+        elsewhere = _moved(desk) if delivered is None else None
+        due = elsewhere or decide(snapshot, desk.policy, desk.now(), delivered, info=desk.info())
         desk.console.log(f"{desk.key}: row {due.row}, {due.reason}")
         if told is None or due.effects or due.work is not None:
             # A last look that finds nothing more to do does not hide what was done.

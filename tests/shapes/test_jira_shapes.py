@@ -490,6 +490,23 @@ def test_ticket_moved_after_its_branches_exist(tmp_path: Path) -> None:
         assert sorted(acme.github.branches()) == sorted(["main", *heads])
 
 
+def test_an_event_of_a_former_key_wakes_the_present_one(tmp_path: Path) -> None:
+    """A run that was started by an old key does nothing itself: runs of one ticket queue up by its present key."""
+    with team(tmp_path, prepare=two_projects) as acme:
+        old = acme.ask()
+        acme.follow(old)
+        acme.ada.move(old, "In Progress")
+        acme.follow(old)
+        new = move(acme, old)
+        acme.reviewer.merge(1)
+        ran = acme.run("SHOP-2")
+        first = acme.sub_tasks(new)[0]
+        assert (ran.end.next, ran.end.writes, ran.end.outcome) == ((first,), 0, "nothing")
+        assert not acme.is_done(first)
+        acme.follow(first)
+        assert acme.is_done(first)
+
+
 def test_ticket_moved_between_its_sub_tasks(tmp_path: Path) -> None:
     """What starts after the move builds upon the branch that was made before it."""
     with team(tmp_path, prepare=two_projects) as acme:
