@@ -21,6 +21,7 @@ from runner.core.decide.view import View
 from runner.core.digests import digest
 from runner.core.effects import Dispatch, Effect, Push
 from runner.core.handover import Context, Delivered, Linked, Result, Said, SpentRecord, Work, WorkFile
+from runner.core.markers import is_marker_line
 from runner.core.model import Account, Comment, Repository, Snapshot
 from runner.core.phases import Phase
 from runner.core.policy import Policy, parse_policy
@@ -289,10 +290,18 @@ def context_of(snapshot: Snapshot, view: View, materials: Materials) -> Context:
 
 def _said(comments: Sequence[Comment], view: View) -> tuple[Said, ...]:
     return tuple(
-        Said(author=comment.author.name or comment.author.id, at=comment.created, text=comment.text)
+        Said(author=who.name or who.id, at=comment.created, text=comment.text)
         for comment in comments
-        if not comment.is_restricted and comment.author.id not in view.ours
+        if not comment.is_restricted and (who := _speaker(comment, view)) is not None
     )
+
+
+def _speaker(comment: Comment, view: View) -> Account | None:
+    """Whose words a comment holds; ``None`` for our own. Who rewrote one of ours, with its last line, speaks there."""
+    if comment.author.id not in view.ours:
+        return comment.author
+    is_rewritten = comment.editor.id not in view.ours and not is_marker_line(comment.last_line)
+    return comment.editor if is_rewritten else None
 
 
 def _dry_end(desk: Desk, decision: Decision) -> End:

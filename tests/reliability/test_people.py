@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from typing import Any
+
+import pytest
 
 from runner.adapters import adf
 from runner.core.markers import Kind
+from runner.sandbox.jira.adf import from_text
+from runner.sandbox.jira.records import StoredComment
 from tests.reliability import scenes
 from tests.reliability.arena import Arena
 from tests.reliability.invariants import is_at_rest, markers, violations
+from tests.reliability.settling import settle
 
 
 def said(arena: Arena, key: str, words: str) -> bool:
@@ -217,3 +224,147 @@ def test_a_ticket_taken_from_the_runner_while_it_works_is_left_to_the_person() -
 
     assert (arena.assignee(scene.key), [one.draft for one in arena.hub.pulls.values()]) == ("rey", [True])
     assert is_at_rest(runs.run(scene.key))
+
+
+def our_comments(arena: Arena, key: str, *kinds: Kind) -> list[StoredComment]:
+    """Comments of the runner, of these kinds or of all."""
+    return [one for one, marker in markers(arena, arena.issue(key)) if not kinds or marker.kind in kinds]
+
+
+def edited(comment: StoredComment) -> Any:
+    """The body of a comment with one more sentence."""
+    body = copy.deepcopy(comment.body)
+    body["content"].insert(0, from_text("Also do receipts.")["content"][0])
+    return body
+
+
+def test_a_plan_comment_edited_before_the_approval_is_feedback() -> None:
+    """Given back, the plan is void and a new version answers what was written into it."""
+    scene = scenes.planned().copy()
+    arena, runs = scene.arena, scene.runs()
+    (comment,) = our_comments(arena, scene.key, Kind.PLAN)
+    arena.site.edit_comment(arena.issue(scene.key), comment, arena.ada.account, edited(comment))
+    arena.ada.assign(scene.key, arena.bot)
+
+    ran = runs.run(scene.key)
+
+    assert ran.file is not None
+    assert ran.file.context is not None
+    assert "Also do receipts." in ran.file.context.edited_plan
+    assert (arena.status(scene.key), violations(arena, runs)) == ("Plan Review", [])
+    assert is_at_rest(runs.run(scene.key))
+
+
+def test_a_plan_comment_replaced_altogether_is_planned_anew_from_what_it_says_now() -> None:
+    """Nothing in it tells any more that it was a plan; in Plan Review the ticket waits for one all the same."""
+    scene = scenes.planned().copy()
+    arena, runs = scene.arena, scene.runs()
+    (comment,) = our_comments(arena, scene.key, Kind.PLAN)
+    arena.site.edit_comment(arena.issue(scene.key), comment, arena.ada.account, from_text("Only prices."))
+    arena.ada.assign(scene.key, arena.bot)
+
+    ran = runs.run(scene.key)
+
+    assert ran.file is not None
+    assert ran.file.context is not None
+    assert ("Ada Approver", "Only prices.") in [(one.author, one.text) for one in ran.file.context.comments]
+    assert (arena.status(scene.key), violations(arena, runs)) == ("Plan Review", [])
+    assert is_at_rest(runs.run(scene.key))
+
+
+def test_a_plan_comment_edited_and_then_approved_is_refused_naming_the_editor() -> None:
+    """Nobody knows what was approved: no sub-task is made, and that is said once."""
+    scene = scenes.planned().copy()
+    arena, runs = scene.arena, scene.runs()
+    (comment,) = our_comments(arena, scene.key, Kind.PLAN)
+    arena.site.edit_comment(arena.issue(scene.key), comment, arena.rita.account, edited(comment))
+    arena.ada.move(scene.key, "In Progress")
+
+    runs.run(scene.key)
+
+    assert (arena.sub_tasks(scene.key), said(arena, scene.key, "Rita Requester")) == ([], True)
+    assert is_at_rest(runs.run(scene.key))
+
+
+@pytest.mark.parametrize("name", ["planned", "broken_down", "implemented", "stacked", "closed"])
+def test_whatever_comments_of_ours_a_person_deletes_nothing_is_made_twice(name: str) -> None:
+    """The list of sub-tasks, hand-overs, progress: the tickets, branches and pull requests themselves still tell."""
+    scene = getattr(scenes, name)().copy()
+    arena, runs = scene.arena, scene.runs()
+    before = (len(arena.site.issues), len(arena.hub.pulls))
+    for issue in arena.site.issues.values():
+        issue.comments[:] = [one for one in issue.comments if one not in our_comments(arena, issue.key)]
+    for key in sorted(one.key for one in arena.site.issues.values()):
+        assert settle(runs, key) == []
+
+    assert (len(arena.site.issues), len(arena.hub.pulls)) == before
+    assert violations(arena, runs) == []
+
+
+def test_sub_tasks_reordered_by_a_person_keep_the_plans_order() -> None:
+    """What depends on what is the plan's to say, not the order on the screen."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    first = arena.sub_tasks(scene.parent)[0]
+    arena.issue(scene.parent).sub_task_ids.reverse()
+
+    assert runs.run(scene.parent).dispatched == (first,)
+    assert is_at_rest(runs.run(arena.sub_tasks(scene.parent)[0]))
+
+
+def test_a_sub_task_done_by_hand_makes_room_for_the_next() -> None:
+    """Moved to Done before it was worked on, it needs no branch: the next one starts from the base branch."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.ada.move(first, "Done")
+
+    runs.run(second)
+
+    assert (arena.status(first), arena.status(second)) == ("Done", "In Testing")
+    assert [(one.head, one.base) for one in arena.hub.pulls.values()] == [(f"ai/{second}", "main")]
+
+
+@pytest.mark.parametrize("status", ["Blocked", "In Testing", "Done"])
+def test_a_sub_task_moved_by_a_person_is_not_worked_on(status: str) -> None:
+    """Only the backlog, or work of our own that was interrupted, starts work."""
+    scene = scenes.implement().copy()
+    scene.arena.ada.move(scene.key, status)
+    runs = scene.runs()
+
+    assert settle(runs, scene.key) == []
+    assert (sum(ran.model_calls for ran in runs.history), scene.arena.status(scene.key)) == (0, status)
+
+
+def test_a_sub_task_given_to_a_person_is_theirs() -> None:
+    """It is never touched, and what builds on it waits until they are done."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.rey.assign(first, arena.rey.account)
+    arena.rey.move(first, "In Progress")
+
+    assert (is_at_rest(runs.run(first)), is_at_rest(runs.run(second))) == (True, True)
+    arena.rey.move(first, "Done")
+
+    assert runs.run(second).model_calls == 1
+
+
+def test_a_parent_dragged_into_work_without_a_plan_is_planned_first() -> None:
+    """Past Plan Review there is nothing to approve: the plan is written and waits there."""
+    scene = scenes.plan().copy()
+    scene.arena.ada.move(scene.key, "In Progress")
+
+    assert scene.runs().run(scene.key).model_calls == 1
+    assert (scene.arena.status(scene.key), scene.arena.sub_tasks(scene.key)) == ("Plan Review", [])
+
+
+@pytest.mark.parametrize("status", ["In Review", "Blocked", "Done"])
+def test_a_parent_dragged_past_its_work_stops_what_did_not_begin(status: str) -> None:
+    """Sub-tasks start only while their parent is In Progress, whichever way it left."""
+    scene = scenes.implement().copy()
+    scene.arena.ada.move(scene.parent, status)
+    runs = scene.runs()
+
+    assert settle(runs, scene.key) == settle(runs, scene.parent) == []
+    assert (sum(ran.model_calls for ran in runs.history), scene.arena.status(scene.parent)) == (0, status)

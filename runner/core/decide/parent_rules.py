@@ -177,14 +177,10 @@ def _hand_back(view: View) -> Decision:
 
 
 def plan_ticket(view: View) -> Decision | None:
-    """Row 1: a ticket without a plan gets one."""
+    """Row 1: a ticket without a plan gets one; in Plan Review, too, once its plan comment was removed."""
     planned = view.plan_comment is not None or view.edited_plan is not None
-    if (
-        not view.is_parent
-        or not view.is_mine
-        or planned
-        or view.state not in (State.BACKLOG, State.IN_PROGRESS)
-    ):
+    is_open = view.state in (State.BACKLOG, State.IN_PROGRESS, State.PLAN_REVIEW)
+    if not view.is_parent or not view.is_mine or planned or not is_open:
         return None
     return ask_for_plan(view, "1")
 
