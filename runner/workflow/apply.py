@@ -377,6 +377,7 @@ class Applier:
             ),
         )
         if opened:
+            _refuse_anothers(opened[0])
             refused_draft = effect.draft and not opened[0].is_draft
             labels = (*effect.labels, "draft") if refused_draft else effect.labels
             self._dress(opened[0], labels=labels, reviewers=effect.reviewers)
@@ -509,6 +510,17 @@ class Applier:
             # It follows the commit point: the ticket itself is done, so it is not parked for this.
             self.log(f"the dispatch of {effect.key} may be lost; the sweep repeats it")
         self.dispatched.append(effect.key)
+
+
+def _refuse_anothers(pull_request: PullRequest) -> None:
+    """Raise GaveUp for a person's pull request: it is theirs, and GitHub opens no second one beside it."""
+    if not pull_request.is_ours:
+        raise GaveUp(
+            f"{pull_request.author} opened [pull request #{pull_request.number}]({pull_request.url}) from "
+            f"`{pull_request.head}` to `{pull_request.base}`, and GitHub allows only one between two branches.",
+            remedy="Close it, so that I can open mine, and assign the ticket to me; or finish the work in it by "
+            "hand and move the ticket on.",
+        )
 
 
 def link_state(url: str, is_resolved: bool) -> str:
