@@ -14,7 +14,10 @@ from runner.errors import ConfigError, RunnerError
 
 
 class End(BaseModel):
-    """The end of one run; ``end.json`` and ``--json`` hold exactly this. ``cost_usd`` ``None``: unknown."""
+    """The end of one run; ``end.json`` and ``--json`` hold exactly this. ``cost_usd`` ``None``: unknown.
+
+    ``waits_for_approval``: this run pushed with a token whose pull requests' checks a person must let run.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +32,7 @@ class End(BaseModel):
     branch: str = ""
     pull_request_number: int | None = None
     pull_request_url: str = ""
+    waits_for_approval: bool = False
     cost_usd: Decimal | None = Decimal(0)
     model_calls: int = 0
     writes: int = 0
@@ -82,6 +86,8 @@ def report(end: End) -> Report:
     ]
     if end.pull_request_url:
         rows.append(("Pull request", f"[#{end.pull_request_number}]({end.pull_request_url})"))
+    if end.waits_for_approval:
+        rows.append(("Its checks", "may wait for “Approve workflows to run” in the pull request"))
     if end.next:
         rows.append(("Woken", ", ".join(end.next)))
     if end.warning:

@@ -409,6 +409,7 @@ def _end(desk: Desk, decision: Decision, snapshot: Snapshot, result: Result | No
         branch=branch,
         pull_request_number=pull_request.number if pull_request is not None else None,
         pull_request_url=pull_request.url if pull_request is not None else "",
+        waits_for_approval=view.waits_for_approval and desk.pushes > 0 and view.open_pull_request is not None,
         cost_usd=entry.usd if entry is not None else Decimal(0),
         model_calls=result.calls if result is not None else 0,
         writes=desk.writes() + desk.pushes,

@@ -155,3 +155,21 @@ def test_a_lagging_search_delays_and_never_doubles(lag: int) -> None:
             runs.run(key)
 
     assert len(scene.arena.sub_tasks(scene.parent)) == 3
+
+
+@pytest.mark.parametrize(("labels", "most"), [((), 3), (("ai:working",), 3 + 2 + 100 * 4)])
+def test_a_hundred_open_tickets_cost_a_bounded_number_of_requests(labels: tuple[str, ...], most: int) -> None:
+    """Whoever has them, they are found by one search; only claims are looked at one by one."""
+    scene = scenes.planned().copy()
+    arena = scene.arena
+    for number in range(100):
+        key = arena.rita.create_ticket(f"Ticket {number}", project=PROJECT, labels=["ai-runner", *labels])
+        arena.ada.move(key, "Plan Review")
+        arena.ada.assign(key, arena.bot)
+    arena.clock.advance(DAY + 9 * HOUR)
+
+    ran = scene.runs().sweep()
+
+    assert ran.writes == 0
+    assert len(ran.line.sent) - ran.line.dispatches <= most
+    assert len(ran.dispatched) <= 20

@@ -1,0 +1,124 @@
+"""Jira and GitHub as they are: large, slow to show, locked, and with their own opinion on who may do what."""
+
+from __future__ import annotations
+
+import pytest
+from werkzeug.wrappers import Response
+
+from runner.core.report import report
+from runner.sandbox.jira.adf import from_text
+from runner.sandbox.server import json_response
+from tests.reliability import scenes
+from tests.reliability.arena import PROJECT
+from tests.reliability.invariants import is_at_rest, violations
+from tests.reliability.scenes import PHASES, Scene
+from tests.reliability.settling import settle
+from tests.reliability.wire import Interfere, Line, Sent
+
+
+def commented(number: int) -> Scene:
+    """A ticket to plan, with this many comments of Rita's more."""
+    scene = scenes.plan().copy()
+    issue, body = scene.arena.issue(scene.key), from_text("Again.")
+    for _ in range(number):
+        scene.arena.site.add_comment(issue, scene.arena.rita.account, body)
+    return scene
+
+
+def test_thousands_of_comments_are_read_in_pages_and_once_for_each_stage() -> None:
+    """Every comment counts, the newest as well as the first; the number of requests stays bounded."""
+    scene = commented(4_990)
+    arena, runs = scene.arena, scene.runs()
+
+    ran = runs.run(scene.key)
+
+    pages = [one for one in ran.line.sent if one.method == "GET" and one.path.endswith("/comment")]
+    assert (arena.status(scene.key), violations(arena, runs)) == ("Plan Review", [])
+    assert len(pages) <= 2 * 51
+    assert ran.file is not None
+    assert ran.file.context is not None
+    assert len(ran.file.context.comments) == 4_991
+    assert is_at_rest(runs.run(scene.key))
+
+
+def test_a_ticket_at_jiras_limit_of_comments_is_not_worked_on() -> None:
+    """Jira takes five thousand: what cannot be said on the ticket, the job says, and no model is asked."""
+    scene = commented(4_999)
+
+    ran = scene.runs().run(scene.key)
+
+    assert (ran.model_calls, ran.exit_code != 0) == (0, True)
+    assert "limit of 5000 comments" in ran.untold
+
+
+def test_two_hundred_sub_tasks_are_read_in_bulk() -> None:
+    """A parent with many sub-tasks of people costs a handful of requests more, and waits for all of them."""
+    scene = scenes.completion().copy()
+    arena, runs = scene.arena, scene.runs()
+    for number in range(200):
+        arena.rita.create_ticket(f"By hand {number}", type="Sub-task", project=PROJECT, parent=scene.parent)
+
+    ran = runs.run(scene.parent)
+
+    assert (is_at_rest(ran), arena.status(scene.parent)) == (True, "In Progress")
+    assert len(ran.line.sent) <= 40
+    for key in arena.sub_tasks(scene.parent)[-200:]:
+        arena.ada.move(key, "Done")
+    assert settle(runs, scene.parent) == []
+    assert arena.status(scene.parent) == "Done"
+
+
+def _locked(sent: Sent) -> Response | None:
+    """What a site answers for an archived ticket, or to an account that may only read."""
+    if sent.service != "jira" or not sent.is_write:
+        return None
+    return json_response(
+        {"errorMessages": ["You do not have permission to edit this issue."], "errors": {}}, 403
+    )
+
+
+def _hidden(sent: Sent) -> Response | None:
+    """What a site answers for a ticket that the account cannot see any more."""
+    if sent.service != "jira" or "/issue/" not in sent.path:
+        return None
+    return json_response(
+        {"errorMessages": ["Issue does not exist or you do not have permission to see it."]}, 404
+    )
+
+
+@pytest.mark.parametrize("answer", [_locked, _hidden], ids=["only readable", "not to be seen"])
+@pytest.mark.parametrize("phase", ["plan", "breakdown", "implement", "merge"])
+def test_an_archived_ticket_costs_no_model_call_and_stays_as_it_is(phase: str, answer: Interfere) -> None:
+    """Nothing can be written, not even why: the job is red and says so, however often it is started."""
+    scene = PHASES[phase]().copy()
+    arena, runs = scene.arena, scene.runs()
+    before = (arena.status(scene.key), arena.labels(scene.key), len(arena.issue(scene.key).comments))
+
+    ran = runs.run(scene.key, line=Line(before=answer))
+
+    after = (arena.status(scene.key), arena.labels(scene.key), len(arena.issue(scene.key).comments))
+    assert (ran.model_calls, ran.exit_code != 0, after) == (0, True, before)
+    assert ran.error is not None
+    assert len(arena.hub.pulls) <= 1
+
+
+def test_checks_that_wait_for_a_person_are_told_in_three_places() -> None:
+    """The pull request of a workflow's own token says it, the ticket says it, and so does the job summary."""
+    scene = scenes.implement().copy()
+    ran = scene.runs().run(scene.key)
+
+    (pull,) = scene.arena.hub.pulls.values()
+    told = [str(one.body) for one in scene.arena.issue(scene.key).comments]
+    assert ran.end is not None
+    assert "Approve workflows to run" in (pull.body or "")
+    assert any("Approve workflows to run" in text for text in told)
+    assert "Approve workflows to run" in report(ran.end).summary
+
+
+def test_a_run_that_pushed_nothing_does_not_speak_of_checks() -> None:
+    """A job summary names what a person must do now, and nothing else."""
+    scene = scenes.implemented().copy()
+    ran = scene.runs().run(scene.key)
+
+    assert ran.end is not None
+    assert "Approve workflows" not in report(ran.end).summary
