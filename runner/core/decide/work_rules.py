@@ -117,7 +117,9 @@ def ask_for_work(view: View, row: str, points: tuple[Feedback, ...], *, reset: b
         return nothing(row, reason, outcome=Outcome.WAITING)
     branch, pull_request = view.snapshot.branch, view.open_pull_request
     start = starting_point(view)
-    if start.rejected_by and pull_request is None:
+    # Work that was closed together is given back together with what it builds on.
+    is_inside = view.shares and view.pull_request is not None
+    if start.rejected_by and pull_request is None and not is_inside:
         return _rejected(view, start.rejected_by, texts.rejected_predecessor)
     if start.waits_for and (branch is None or (view.shares and view.own_commit is None)):
         return nothing(row, f"waits for {', '.join(start.waits_for)}", outcome=Outcome.WAITING)
