@@ -23,6 +23,7 @@ from runner.errors import (
     Ambiguous,
     ConfigError,
     Conflict,
+    GaveUp,
     MovedUnderUs,
     NotFound,
     Refused,
@@ -562,6 +563,53 @@ def test_forks_do_not_count(site: Site) -> None:
     site.follows_contract = False
     site.server.after.append(from_fork)
     assert [one.number for one in site.forge().pull_requests(head=BRANCH, detailed=False)] == [made.number]
+
+
+@pytest.mark.parametrize("method", ["merge", "squash", "rebase"])
+def test_what_an_ended_pull_request_offered(site: Site, method: str) -> None:
+    """Its commits are told, oldest first, however it was merged and though its branch is gone."""
+    site.server.configure(delete_branch_on_merge=True)
+    pushed = [site.push(), site.push(path="src/new.py", content=b"c = 3\n")]
+    made = site.open()
+    site.ada.request("PUT", f"pulls/{made.number}/merge", merge_method=method)
+
+    offered = site.forge().pull_request_commits(made.number)
+
+    assert [commit.sha for commit in offered] == pushed
+    assert [commit.trailers["Jira-Issue"] for commit in offered] == ["ABC-1", "ABC-1"]
+
+
+def test_commits_over_pages(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All commits of a pull request are read, whatever the size of a page."""
+    monkeypatch.setattr("runner.adapters.github.PAGE_SIZE", 2)
+    pushed = [site.push(content=f"{number}\n".encode()) for number in range(5)]
+    assert [one.sha for one in site.forge().pull_request_commits(site.open().number)] == pushed
+
+
+def test_more_commits_than_github_lists(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list that may go on unseen is no list."""
+    monkeypatch.setattr("runner.adapters.github.MAX_LISTED_COMMITS", 2)
+    site.push()
+    site.push(content=b"a = 3\n")
+    number = site.open().number
+    with pytest.raises(GaveUp, match="2 commits or more"):
+        site.forge().pull_request_commits(number)
+
+
+def test_the_files_of_a_commit(site: Site) -> None:
+    """The paths that it changed, and not those of the commits before it."""
+    site.push()
+    sha = site.push(path="src/new.py", content=b"c = 3\n")
+    assert site.forge().files_of(sha) == ("src/new.py",)
+
+
+def test_what_a_review_is_about(site: Site) -> None:
+    """The files of its inline comments, by the review; one without any is not named."""
+    number = site.open().number
+    site.ada.review(number, "COMMENT", "No file.")
+    inline = [("src/till.py", 1, "One."), ("src/till.py", 2, "Two.")]
+    made = site.ada.review(number, "REQUEST_CHANGES", "Two remarks.", inline=inline)
+    assert site.forge().review_paths(number) == {str(made["id"]): ("src/till.py",)}
 
 
 def test_pull_requests_onto(site: Site) -> None:
