@@ -227,6 +227,54 @@ def direct() -> Scene:
     return Scene(arena=arena, key=key, parent=key, script=Script())
 
 
+@cache
+def shared() -> Scene:
+    """One branch for all sub-tasks, with the first one's work on it."""
+    arena = new_arena({"sequence": "shared"})
+    key = arena.rita.create_ticket("Round prices", "Prices must be rounded.", project=PROJECT)
+    arena.rita.assign(key, arena.bot)
+    scene = Scene(arena=arena, key=key, parent=key, script=Script())
+    runs = scene.runs()
+    runs.run(key)
+    arena.ada.move(key, "In Progress")
+    runs.run(key)
+    runs.run(arena.sub_tasks(key)[0])
+    return scene
+
+
+@cache
+def shared_implement() -> Scene:
+    """Row 4: the second sub-task adds its commit to the branch and the pull request that all share."""
+    scene = shared().copy()
+    return replace(scene, key=scene.arena.sub_tasks(scene.parent)[1])
+
+
+@cache
+def shared_both() -> Scene:
+    """Two sub-tasks are in the shared pull request."""
+    scene = shared_implement().copy()
+    scene.runs().run(scene.key)
+    return scene
+
+
+@cache
+def shared_revise() -> Scene:
+    """Row 6: a review of the shared pull request is about the first sub-task's file."""
+    scene = shared_both().copy()
+    first = scene.arena.sub_tasks(scene.parent)[0]
+    inline = [(f"src/{first}.py", 1, "Say what this is for.")]
+    scene.arena.reviewer.review(1, "REQUEST_CHANGES", "Not yet.", inline=inline)
+    return replace(scene, key=first)
+
+
+@cache
+def shared_merge() -> Scene:
+    """Row 14: the shared pull request was merged before the third sub-task was in it."""
+    scene = shared_both().copy()
+    scene.arena.reviewer.merge(1)
+    return scene
+
+
 PHASES: dict[str, Callable[[], Scene]] = {
     one.__name__: one
     for one in (
@@ -250,5 +298,8 @@ PHASES: dict[str, Callable[[], Scene]] = {
         base_vanished,
         completion,
         direct,
+        shared_implement,
+        shared_revise,
+        shared_merge,
     )
 }

@@ -28,10 +28,18 @@ def said_but_not_done(view: View) -> Decision | None:
     if not (is_claimed or is_half_blocked or _is_moved_back(view, word)):
         return None
     found = _missing(view, word)
-    if found is None:
+    if found is None or (view.state is found[1] and _is_claimed_since(view, word)):
         return None
     role, state, outcome = found
     return _hand_over(view, word, role, state, outcome)
+
+
+def _is_claimed_since(view: View, word: Marked) -> bool:
+    """Whether another run began after this comment and did not end: the claim that stands is not the comment's."""
+    claim = view.newest(Kind.PROGRESS)
+    if claim is None or not claim.marker.phase or claim.marker.run == word.marker.run:
+        return False
+    return claim.comment.updated > word.comment.updated
 
 
 def _missing(view: View, word: Marked) -> tuple[str, State, Outcome] | None:

@@ -43,7 +43,8 @@ def pushed_but_not_told(view: View) -> Decision | None:
     if not view.is_work_ticket or view.state is State.DONE:
         return None
     claim_said = view.newest(Kind.PROGRESS)
-    is_claimed = view.has_label(phases.WORKING) or view.attempts > 0
+    # A run whose push had no answer left the ticket waiting, and what it pushed may be there.
+    is_claimed = view.has_label(phases.WORKING) or view.attempts > 0 or view.has_label(phases.WAITING)
     is_left = is_claimed and claim_said is not None and not is_touched_since(view, claim_said)
     return from_evidence(view) if view.is_mine or is_left else None
 
