@@ -184,10 +184,6 @@ class Forge(Protocol):
         """Whether the commit ``of`` lacks this commit or one of its ancestors; NotFound when either is gone."""
         ...
 
-    def commit(self, sha: str) -> CommitInfo:
-        """One commit's message and trailers."""
-        ...
-
     def pull_requests(self, *, head: str, detailed: bool) -> tuple[PullRequest, ...]:
         """Every pull request from this branch of this repository, oldest first, whatever its state.
 

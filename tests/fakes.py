@@ -408,10 +408,6 @@ class FakeForge:
                 waiting += self.commits[one].parents
         return list(found)
 
-    def commit(self, sha: str) -> CommitInfo:
-        """One commit."""
-        return self.commits[sha]
-
     def pull_requests(self, *, head: str, detailed: bool) -> tuple[PullRequest, ...]:
         """Those of one branch, oldest first."""
         return tuple(self._fresh(one) for one in self.pulls.values() if one.head == head)

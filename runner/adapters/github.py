@@ -193,12 +193,6 @@ class GitHubForge:
         """Whether ``of`` lacks this commit or one of its ancestors."""
         return bool(self._commits_beyond(of, sha))
 
-    def commit(self, sha: str) -> CommitInfo:
-        """One commit's message and trailers."""
-        data = self._get(f"/git/commits/{segment(sha)}").mapping()
-        with _shape():
-            return _commit(sha=data["sha"], commit=data, parents=data["parents"])
-
     # Pull requests
 
     def pull_requests(self, *, head: str, detailed: bool) -> tuple[PullRequest, ...]:

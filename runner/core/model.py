@@ -359,8 +359,3 @@ class Snapshot:
     def present_key(self, key: str) -> str:
         """The key of today, for one of any time."""
         return next((now for now, before in self.former_keys.items() if key in before), key)
-
-    @property
-    def pull_request(self) -> PullRequest | None:
-        """The newest pull request of this ticket's branch."""
-        return self.pull_requests[-1] if self.pull_requests else None

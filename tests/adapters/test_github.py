@@ -282,16 +282,6 @@ def test_branch_over_pages(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [commit.sha for commit in branch.commits] == pushed[::-1]
 
 
-def test_commit(forge: GitHubForge, site: Site) -> None:
-    """One commit is read by its id."""
-    sha = site.push()
-    commit = forge.commit(sha)
-    assert commit.sha == sha
-    assert commit.message.startswith("ABC-1: change")
-    assert commit.trailers["Jira-Issue"] == "ABC-1"
-    assert commit.author_email == "ai-runner[bot]@users.noreply.github.com"
-
-
 @pytest.mark.parametrize(
     ("message", "expected"),
     [

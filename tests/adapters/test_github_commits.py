@@ -61,8 +61,9 @@ def test_a_new_branch(site: Site) -> None:
     sha = publish(site, NEW, FileChange(path="src/till.py", content=None))
     assert site.server.branches()[BRANCH] == sha
     assert site.server.files(BRANCH) == {"README.md": b"# Till\n", "dir/new.sh": NEW.content}
-    commit = site.forge().commit(sha)
-    assert (commit.parents, commit.trailers) == ((site.start,), {"Key": "v"})
+    branch = site.forge().branch(BRANCH, base="main")
+    assert branch is not None
+    assert [(one.parents, one.trailers) for one in branch.commits] == [((site.start,), {"Key": "v"})]
 
 
 def test_an_existing_branch(site: Site) -> None:
@@ -70,7 +71,9 @@ def test_an_existing_branch(site: Site) -> None:
     first = publish(site)
     second = publish(site, FileChange(path="a", content=b"x"), start=first, expected=first)
     assert site.server.branches()[BRANCH] == second
-    assert site.forge().commit(second).parents == (first,)
+    branch = site.forge().branch(BRANCH, base="main")
+    assert branch is not None
+    assert [one.parents for one in branch.commits] == [(first,), (site.start,)]
 
 
 def test_signed(site: Site) -> None:
