@@ -1,7 +1,8 @@
 """What can be said about finished work without believing anybody: measured criteria, and changes to look at closely.
 
-A criterion counts as measured when its evidence names a check that is green on the files as they are, or an
-existing test file while every check is green. Everything else is the model's claim and marked as such.
+A criterion counts as measured when its evidence names a check that is green on the files as they are. Where it names
+a test, that test must moreover be shown to have run: a green check printed its file or its name, or the work touched
+its file and a check that runs tests is green. Everything else is the model's claim and marked as such.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from pathlib import PurePosixPath
 
@@ -22,6 +23,8 @@ ALIKE = 0.85
 
 _PATH = re.compile(r"[\w@+-]*[\w./@+-]*\.[A-Za-z][A-Za-z0-9]{0,9}\b|[\w@+.-]+(?:/[\w@+.-]+)+")
 _TEST_PATH = re.compile(r"(?:^|[/_.-])(?:tests?|specs?|__tests__)(?:[/_.-]|$)|[a-z0-9]Tests?\.", re.ASCII)
+_TEST_NAME = re.compile(r"\b(?:test_\w+|Test[A-Z]\w*|\w+[a-z0-9]Tests?)\b(?![./])")
+_RUNS_TESTS = re.compile(r"tests?\b|specs?\b|\btox\b|\bnox\b", re.IGNORECASE)
 _WORDS = re.compile(r"[a-z0-9]+")
 _SKIPS = re.compile(
     r"pytest\.mark\.(?:skip|xfail)|unittest\.skip|\b(?:it|test|describe)\.(?:skip|todo)\(|\bxit\(|"
@@ -62,16 +65,25 @@ _COMPILED = {
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What is known of the files as they are: their paths, the checks' newest runs, and which were red before."""
+    """What is known of the files as they are: their paths, the checks' newest runs, and which were red before.
+
+    ``touched`` are the paths that the work changed, ``commands`` the checks' lines by id.
+    """
 
     paths: Collection[str]
     checks: Sequence[CheckRun]
     red_before: Collection[str] = ()
+    touched: Collection[str] = ()
+    commands: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def all_green(self) -> bool:
-        """Some check was run, and all that were run are green."""
-        return bool(self.checks) and all(run.is_green for run in self.checks)
+    def green(self) -> Sequence[CheckRun]:
+        """The checks that are green."""
+        return [run for run in self.checks if run.is_green]
+
+    def runs_tests(self, run: CheckRun) -> bool:
+        """Whether a check is one of tests, by its id or its command; a linter is green whatever they say."""
+        return _RUNS_TESTS.search(f"{run.id} {self.commands.get(run.id, '')}".replace("_", " ")) is not None
 
 
 def acceptance_table(
@@ -101,8 +113,6 @@ def _judged(one: Criterion, measured: Measured) -> Criterion:
         told = _added(one.evidence, f"`{red[0]}` is red")
         known = red[0] in measured.red_before
         return replace(one, status="needs a person" if known else "not met", evidence=told, claimed=False)
-    if named:
-        return replace(one, evidence=_added(one.evidence, f"`{named[0].id}` is green"), claimed=False)
     paths = _PATH.findall(one.evidence)
     files = [path for path in paths if path in measured.paths]
     lost = [path for path in paths if "/" in path and not _exists(path, measured.paths)]
@@ -110,9 +120,29 @@ def _judged(one: Criterion, measured: Measured) -> Criterion:
         return replace(
             one, status="needs a person", evidence=_added(one.evidence, f"there is no `{lost[0]}`")
         )
-    if any(is_test(path) for path in files) and measured.all_green:
-        return replace(one, evidence=_added(one.evidence, "every check is green"), claimed=False)
+    tests = [path for path in files if is_test(path)]
+    names = _TEST_NAME.findall(one.evidence)
+    if tests or names:
+        fact = _shown(tests, names, measured)
+        return replace(one, evidence=_added(one.evidence, fact), claimed=False) if fact else _claim(one)
+    if named:
+        return replace(one, evidence=_added(one.evidence, f"`{named[0].id}` is green"), claimed=False)
+    return _claim(one)
+
+
+def _claim(one: Criterion) -> Criterion:
     return replace(one, claimed=True)
+
+
+def _shown(tests: Sequence[str], names: Sequence[str], measured: Measured) -> str:
+    """What shows that these tests ran and passed; empty when nothing does."""
+    printed = re.compile("|".join(rf"(?<![\w/]){re.escape(one)}(?!\w)" for one in (*tests, *names)))
+    for run in measured.green:
+        if found := printed.search(run.output):
+            return f"`{run.id}` ran `{found[0]}` and is green"
+    touched = [path for path in tests if path in measured.touched]
+    running = [run for run in measured.green if measured.runs_tests(run)]
+    return f"changed here, and `{running[0].id}` is green" if touched and running else ""
 
 
 def _names(check: str, evidence: str) -> bool:

@@ -75,6 +75,7 @@ class Toolbox:
         protected: Callable[[str], str | None],
         full_output: Callable[[str], str | None] = lambda _: None,
         with_answers: bool = False,
+        can_ask: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._jail = Jail(root)
@@ -86,7 +87,9 @@ class Toolbox:
         self._clock = clock
         self._tools = {
             tool.name: tool
-            for tool in tools(check_ids=check_ids, read_only=read_only, with_answers=with_answers)
+            for tool in tools(
+                check_ids=check_ids, read_only=read_only, with_answers=with_answers, can_ask=can_ask
+            )
         }
         self._start: dict[str, FoundFile | None] = {}
         self._seen: dict[str, bytes] = {}

@@ -32,7 +32,7 @@ _OTHER_NAMES = {
     **dict.fromkeys(("create_file", "create", "write", "insert"), "write_file"),
     **dict.fromkeys(("bash", "shell", "run", "exec", "execute", "test", "run_tests"), "run_check"),
     **dict.fromkeys(("rm", "remove_file", "mv", "rename_file"), "delete_file"),
-    **dict.fromkeys(("done", "submit", "complete", "end"), "finish"),
+    **dict.fromkeys(("done", "submit", "complete", "end", "ask", "ask_user"), "finish"),
 }
 
 
@@ -49,16 +49,20 @@ class Tool:
         return self.spec.name
 
 
-def tools(*, check_ids: Iterable[str], read_only: bool, with_answers: bool) -> tuple[Tool, ...]:
+def tools(
+    *, check_ids: Iterable[str], read_only: bool, with_answers: bool, can_ask: bool = True
+) -> tuple[Tool, ...]:
     """The tools of a run in a fixed order: reading ones only, or all.
 
-    ``with_answers``: a revision's ``finish`` also answers the points of feedback.
+    ``with_answers``: ``finish`` also answers the points of feedback. Without ``can_ask`` a question is such an
+    answer, so that it does not end, and lose, the work on the other points.
     """
     checks = tuple(check_ids)
     if read_only:
         return _reading()
     running = (_run_check(checks),) if checks else ()
-    return (*_reading(), *_writing(), *running, _ask(), _finish(with_answers=with_answers))
+    asking = (_ask(),) if can_ask else ()
+    return (*_reading(), *_writing(), *running, *asking, _finish(with_answers=with_answers))
 
 
 def wrong_tool(name: str, offered: Iterable[Tool]) -> str:

@@ -338,8 +338,9 @@ def no_change(
     """Said when the repository already does what the ticket asks."""
     whom = f"{mention(reviewer)}: " if reviewer else ""
     told = "\n\n### Each point\n\n" + answer_list(answers) if answers else ""
+    is_asked = any(answer.verdict == "question" for _, answer in answers)
     return (
-        f"## No change needed\n\n{whom}{summary}{told}\n\n### Checks\n\n{check_list(checks)}\n\n"
+        f"## {'Nothing was changed yet' if is_asked else 'No change needed'}\n\n{whom}{summary}{told}\n\n### Checks\n\n{check_list(checks)}\n\n"
         "There is no pull request. If you agree, move the ticket to Done; if not, comment and assign it to me."
     )
 

@@ -290,6 +290,11 @@ class _Thinker:
     def _parsed(self, text: str, *, is_first: bool) -> _Answered:
         """Read the structured answer. Raises PlanError for what the model should correct."""
         answer, plan = parse_answer(text, max_items=self.policy.caps.items)
+        if is_first and self.work.plan is not None and self.work.feedback and answer.outcome == "questions":
+            raise PlanError(
+                "in a revision a question is the answer to a point of feedback, with the verdict `question`; "
+                "the plan is given with it"
+            )
         if plan is None:
             outcome: Outcome = "asked" if answer.outcome == "questions" else "not_ready"
             return _Answered(outcome=outcome, plan=answer, questions=answer.questions)
@@ -320,15 +325,17 @@ class _Thinker:
             log=self.bench.log,
         )
         finished = loop.run(materials.inputs(self._opening(materials)))
-        return self._judged(finished, toolbox)
+        return self._judged(finished, toolbox, checks)
 
-    def _judged(self, finished: Finished, toolbox: Toolbox) -> _Answered:
+    def _judged(self, finished: Finished, toolbox: Toolbox, checks: CheckRunner) -> _Answered:
         """The end of the work with what was measured about it."""
         item = self.work.item
         wanted = item.acceptance if item is not None else self.context.acceptance
         measured = Measured(
             paths=toolbox.paths,
-            checks=finished.checks,
+            checks=[replace(run, output=checks.outputs.get(run.id, run.output)) for run in finished.checks],
+            touched=[change.path for change in finished.changes],
+            commands={command.id: command.run for command in self.policy.checks.commands},
             red_before=[run.id for run in finished.baseline if not run.is_green],
         )
         is_told = finished.outcome in ("done", "no_change", "partial")
@@ -389,6 +396,7 @@ class _Thinker:
             protected=lambda path: protection(path, extra),
             full_output=checks.outputs.get,
             with_answers=self._is_revision and not read_only,
+            can_ask=self.work.phase is not Phase.REVISE or not self._is_revision,
         )
 
     def _brief(self, system: str, toolbox: Toolbox, **values: str) -> Brief:

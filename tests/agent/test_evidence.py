@@ -14,6 +14,10 @@ def run(id: str = "tests", exit_code: int = 0) -> CheckRun:  # noqa: A002
     return CheckRun(id=id, exit_code=exit_code, output="", seconds=1.0)
 
 
+def printing(output: str, id: str = "tests") -> CheckRun:  # noqa: A002
+    return CheckRun(id=id, exit_code=0, output=f"collected 2 items\n{output}\n", seconds=1.0)
+
+
 def criterion(evidence: str, status: str = "met", text: str = "It adds") -> Criterion:
     return Criterion(text=text, status=status, evidence=evidence)  # type: ignore[arg-type]
 
@@ -33,9 +37,16 @@ def judged(
         ("the tests check passes", (run(),), ("met", False)),
         ("tests", (run(),), ("met", False)),
         ("`tests` passes", (run(exit_code=1),), ("not met", False)),
-        ("tests/test_app.py", (run(),), ("met", False)),
-        ("test_adds in tests/test_app.py", (run(), run("style")), ("met", False)),
-        ("tests/test_app.py", (run(), run("style", 1)), ("met", True)),
+        ("tests/test_app.py", (run(),), ("met", True)),
+        ("tests/test_app.py", (printing("tests/test_app.py .."),), ("met", False)),
+        ("tests/test_app.py", (printing("tests/test_app.py .."), run("style", 1)), ("met", False)),
+        ("tests/test_app.py", (printing("more/tests/test_app.py .."),), ("met", True)),
+        ("tests/test_app.py", (printing("tests/test_app.pyc"),), ("met", True)),
+        ("test_adds in tests/test_app.py", (printing("test_adds PASSED"), run("style")), ("met", False)),
+        ("test_adds in tests/test_app.py", (printing("test_adds_two PASSED"),), ("met", True)),
+        ("the test TestAdds", (printing("--- PASS: TestAdds (0.00s)"),), ("met", False)),
+        ("check `tests` runs tests/test_app.py", (run(),), ("met", True)),
+        ("check `tests` runs tests/test_absent.py", (run(),), ("needs a person", True)),
         ("tests/test_app.py", (), ("met", True)),
         ("src/app.py", (run(),), ("met", True)),
         ("tests/test_absent.py", (run(),), ("needs a person", True)),
@@ -46,8 +57,41 @@ def judged(
 def test_evidence_is_measured_or_claimed(
     evidence: str, runs: tuple[CheckRun, ...], expected: tuple[str, bool]
 ) -> None:
-    """A green check, or an existing test while all checks are green, measures; a red check contradicts; the rest is claimed."""
+    """A green check measures, and a test that one is shown to have run; a red check contradicts; the rest is claimed."""
     assert judged(evidence, *runs) == expected
+
+
+@pytest.mark.parametrize(
+    ("check", "command", "touched", "expected"),
+    [
+        ("tests", "make all", ("tests/test_app.py",), ("met", False)),
+        ("unit", "python -m pytest -q", ("tests/test_app.py",), ("met", False)),
+        ("unit", "npm run test:unit", ("tests/test_app.py",), ("met", False)),
+        ("style", "ruff check .", ("tests/test_app.py",), ("met", True)),
+        ("tests", "make all", ("src/app.py",), ("met", True)),
+    ],
+)
+def test_a_quiet_check_shows_the_tests_that_the_work_itself_touched(
+    check: str, command: str, touched: tuple[str, ...], expected: tuple[str, bool]
+) -> None:
+    """A runner that prints no names is believed for tests that came with the work, a linter is not."""
+    measured = Measured(paths=PATHS, checks=(run(check),), touched=touched, commands={check: command})
+    (one,) = acceptance_table([criterion("tests/test_app.py")], [], measured)
+
+    assert (one.status, one.claimed) == expected
+
+
+def test_the_table_says_what_was_measured() -> None:
+    """A reader sees which check showed it, and how."""
+    printed = Measured(paths=PATHS, checks=(printing("tests/test_app.py .."),))
+    touched = Measured(paths=PATHS, checks=(run(),), touched=("tests/test_app.py",))
+
+    assert [
+        acceptance_table([criterion("tests/test_app.py")], [], one)[0].evidence for one in (printed, touched)
+    ] == [
+        "tests/test_app.py (`tests` ran `tests/test_app.py` and is green)",
+        "tests/test_app.py (changed here, and `tests` is green)",
+    ]
 
 
 def test_a_check_red_before_the_work_leaves_the_judgement_to_a_person() -> None:

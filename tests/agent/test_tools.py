@@ -154,6 +154,8 @@ def test_the_tools_are_those_of_the_design(root, checks):
     ]
 
     assert names == [spec.name for spec in a_box(root, checks).definitions()]
+    without = [spec.name for spec in a_box(root, checks, with_answers=True, can_ask=False).definitions()]
+    assert without == [name for name in names if name != "ask"]
     assert names[:3] == [spec.name for spec in a_box(root, checks, read_only=True).definitions()]
 
 

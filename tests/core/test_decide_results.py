@@ -7,12 +7,14 @@ from collections.abc import Callable
 import pytest
 
 from runner.core.decide import Decision
+from runner.core.decide.outcomes import asked_in_revision
+from runner.core.feedback import Feedback
 from runner.core.handover import Result, Work
-from runner.core.markers import from_line
+from runner.core.markers import from_line, without_hidden
 from runner.core.plan import PointAnswer
 from runner.ports import CommentBody
 from tests.core.every_case import CASES
-from tests.core.snapshots import ADA, FIRST, PARENT, RITA, RON, SECOND
+from tests.core.snapshots import ADA, FIRST, PARENT, RITA, RON, SECOND, at
 from tests.fakes import World, answer, model
 
 PLAN = "backlog and mine"
@@ -34,6 +36,8 @@ ENDS: list[tuple[str, str, str, str, int, str, str, tuple[str, ...], tuple[str, 
     (PLAN, "unavailable", "15", "waiting", 0, "Backlog", "bot", ("waiting",), ()),
     (PLAN, "config", "15", "failed", 2, "Blocked", "rita", ("failed",), ()),
     (REPLAN, "done", "2", "done", 0, "Plan Review", "ada", ("planned",), ()),
+    (REPLAN, "asked", "2", "done", 0, "Plan Review", "ada", ("planned",), ()),
+    (REPLAN, "not_ready", "8", "asked", 0, "Blocked", "rita", ("planned",), ()),
     (WORK, "done", "4", "done", 0, "In Testing", "ron", (), ("open",)),
     (WORK, "done+red", "15", "failed", 3, "Blocked", "ron", (), ("draft",)),
     (WORK, "done+empty", "15", "failed", 3, "Blocked", "ron", (), ()),
@@ -53,6 +57,7 @@ ENDS: list[tuple[str, str, str, str, int, str, str, tuple[str, ...], tuple[str, 
     (REVISE, "done", "6", "done", 0, "In Testing", "ron", (), ("open",)),
     (REVISE, "done+red", "15", "failed", 3, "Blocked", "ron", (), ("draft",)),
     (REVISE, "no_change", "6", "done", 0, "In Testing", "ron", (), ("open",)),
+    (REVISE, "asked", "6", "done", 0, "In Testing", "ron", (), ("open",)),
     (REVISE, "refused", "15", "failed", 3, "Blocked", "ron", (), ("open",)),
 ]
 
@@ -318,6 +323,60 @@ def test_a_point_that_was_answered_is_not_asked_again() -> None:
     following = world.decide(key)
     assert following.work is not None
     assert following.work.feedback == ()
+
+
+def test_a_question_in_a_revision_is_said_where_the_point_was_made() -> None:
+    """Row 8: it is the answer to the thread; nothing is pushed, and what the pull request says of itself stays."""
+    world, key = start("given back with a thread")
+    (before,) = world.forge.pulls.values()
+
+    world.run(key, model("asked"))
+
+    (pull,) = world.forge.pulls.values()
+    assert pull.threads[0].comments[-1].body.startswith("**Question:** Up or down?")
+    assert (pull.head_sha, without_hidden(pull.body)) == (before.head_sha, without_hidden(before.body))
+    assert any("Nothing was changed yet" in one.text for one in world.tickets.by_key[key].comments)
+
+
+def test_one_question_is_asked_once_for_all_points() -> None:
+    """Several open points of a revision: the first one has the question, the others wait for its answer."""
+    points = [Feedback(id=name, version=at(1), source="comment", author="Rita", text="?") for name in "abc"]
+    answered = PointAnswer(id="a", verdict="done", text="Done.")
+    found = asked_in_revision(points, ("Up?", "Or down?"), (answered,))
+
+    assert [(one.id, one.verdict) for one in found] == [("a", "done"), ("b", "question"), ("c", "question")]
+    assert [one.text for one in found[1:]] == [
+        "Up? Or down?",
+        "This waits for the answer to my other question.",
+    ]
+
+
+def test_a_draft_that_is_asked_about_stays_a_draft() -> None:
+    """Only work makes a draft ready."""
+    world, key = start(REVISE)
+    world.run(key, model("partial"))
+    comment(world, key)
+    world.tickets.change_assignee(key, "bot", RON)
+
+    due = world.run(key, model("asked"))
+
+    assert due.outcome.value == "done"
+    assert [one.is_draft for one in world.forge.pulls.values()] == [True]
+    assert world.tickets.by_key[key].status.name == "In Testing"
+
+
+def test_a_question_about_a_plan_in_review_keeps_the_plan() -> None:
+    """Row 8: the next version answers the comment with the question; its items are the ones before."""
+    world, key = start(REPLAN)
+    before = world.decide(key).work
+    assert before is not None
+    assert before.plan is not None
+
+    world.run(key, model("asked"))
+
+    said = next(one for one in reversed(world.tickets.by_key[key].comments) if "## Plan" in one.text)
+    assert "**Question.** Up or down?" in said.text
+    assert all(item.title in said.text for item in before.plan.items)
 
 
 def test_red_before_is_not_held_against_the_work() -> None:

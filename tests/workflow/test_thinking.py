@@ -17,7 +17,7 @@ from runner.core.handover import Context, Picture, Result, SpentRecord, Work, Wo
 from runner.core.phases import Phase
 from runner.core.plan import Item, Plan
 from runner.core.policy import Budget, Budgets, CheckCommand, Checks, Policy, SetupCommand
-from runner.core.work import Predecessor, Stop, UserImage, UserText
+from runner.core.work import Predecessor, Stop, ToolResult, UserImage, UserText
 from runner.errors import ConfigError, GaveUp, RunnerError, Unavailable
 from runner.workflow.thinking import Bench, result_of_error, think
 from tests.agent.scripted import (
@@ -338,6 +338,33 @@ def test_a_revision_shows_each_point_and_wants_each_answered(tmp_path: Path) -> 
 
     assert "[comment:7] comment by Rey" in table.opening
     assert [one.id for one in result.answers] == ["comment:7"]
+    assert "ask" not in [tool.name for tool in table.model.briefs[0].tools]
+
+
+def test_a_question_in_a_revision_loses_no_work(tmp_path: Path) -> None:
+    """``ask``, which would discard the edits, is not offered; a question is one point's answer beside the others."""
+    points = [Feedback(id=name, source="comment", version="v", author="Rey", text="?") for name in "ab"]
+    answers = [
+        {"id": "a", "verdict": "done", "text": "Renamed."},
+        {"id": "b", "verdict": "question", "text": "Up or down?"},
+    ]
+    steps = [using(call("ask", questions=["Which?"])), using(write()), using(finish(answers=answers))]
+    table = Table(tmp_path, [steps], phase=Phase.REVISE, feedback=tuple(points))
+    result = table.think()
+
+    (told,) = table.model.conversations[0].sent[1]
+    assert isinstance(told, ToolResult)
+    assert "There is no tool 'ask'. Did you mean finish?" in told.text
+    assert (result.outcome, len(result.changes)) == ("done", 1)
+    assert [one.verdict for one in result.answers] == ["done", "question"]
+
+
+def test_work_that_goes_on_from_an_answer_may_ask_again(tmp_path: Path) -> None:
+    """The answers to questions of an implementation are feedback, but what follows is no revision."""
+    point = Feedback(id="c", source="comment", version="v", author="Rita", text="Down.")
+    table = Table(tmp_path, [[using(call("ask", questions=["How far?"]))]], feedback=(point,))
+
+    assert table.think().outcome == "asked"
 
 
 # --- plans -------------------------------------------------------------------------------------------
@@ -394,6 +421,16 @@ def test_questions_of_a_planner_are_asked(tmp_path: Path) -> None:
     result = planning(tmp_path, [saying("notes")], [saying(json.dumps(asked))]).think()
 
     assert (result.outcome, result.questions) == ("asked", ("Which?",))
+
+
+def test_a_planner_who_asks_in_a_revision_is_told_how(tmp_path: Path) -> None:
+    """Said once: the question goes with a plan, as the answer to a point; insisting is taken as it is."""
+    point = Feedback(id="c", source="comment", version="v", author="Ada", text="Smaller.")
+    asked = json.dumps({**WHOLE, "outcome": "questions", "items": [], "questions": ["Which?"]})
+    table = planning(tmp_path, [saying("notes")], [saying(asked)] * 2, plan=PLAN, feedback=(point,))
+
+    assert table.think().outcome == "asked"
+    assert "a question is the answer to a point" in table.model.conversations[1].texts(1)[0]
 
 
 def test_a_revision_keeps_items_that_differ_in_white_space_alone(tmp_path: Path) -> None:

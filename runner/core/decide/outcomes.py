@@ -141,6 +141,24 @@ def named_answers(
     )
 
 
+ASKED_SUMMARY = "Nothing was changed yet: there is a question first."
+
+
+def asked_in_revision(
+    points: Sequence[Feedback], questions: Sequence[str], answers: Sequence[PointAnswer] = ()
+) -> tuple[PointAnswer, ...]:
+    """Row 8: questions of a revision as answers to its open points: said at the first one, for which the others wait."""
+    given = {answer.id for answer in answers}
+    asked = [point for point in points if point.id not in given] or list(points)
+    words = [" ".join(questions)] + ["This waits for the answer to my other question."] * (len(asked) - 1)
+    put = [
+        PointAnswer(id=point.id, verdict="question", text=text)
+        for point, text in zip(asked, words, strict=True)
+    ]
+    kept = [answer for answer in answers if answer.id not in {one.id for one in put}]
+    return (*kept, *put)
+
+
 def news_since(view: View, work: Work) -> tuple[Feedback, ...]:
     """Points that arrived while the model worked."""
     known = view.seen.union(work.seen)

@@ -11,6 +11,7 @@ from runner.core.decide.large_plans import fitted
 from runner.core.decide.outcomes import (
     approve_name,
     ask_people,
+    asked_in_revision,
     discarded,
     labels_over,
     named_answers,
@@ -43,6 +44,9 @@ def settle_plan(view: View, work: Work, result: Result, entry: LedgerEntry | Non
     answer = result.plan
     if result.outcome == "not_ready" and answer is not None:
         return ask_people(view, work, answer.questions, entry, summary=answer.summary, ready=False)
+    if result.outcome == "asked" and answer is not None and work.plan is not None and work.feedback:
+        asked = asked_in_revision(work.feedback, answer.questions)
+        return _publish_plan(view, work, work.plan, asked, entry)
     if result.outcome == "asked" and answer is not None:
         return ask_people(view, work, answer.questions, entry, summary=answer.summary)
     if result.outcome == "done" and answer is not None and answer.items:

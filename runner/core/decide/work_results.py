@@ -12,7 +12,9 @@ from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import ended_by_another
 from runner.core.decide.outcomes import (
+    ASKED_SUMMARY,
     ask_people,
+    asked_in_revision,
     discarded,
     labels_over,
     link,
@@ -56,6 +58,7 @@ from runner.core.pull_request_text import (
     body,
     commit_message,
     title,
+    with_record,
 )
 from runner.core.sharing import contributors
 
@@ -79,13 +82,14 @@ ENDS_SHORT = {
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedWork:
-    """One finished piece of work on its way to the reviewer."""
+    """One finished piece of work on its way to the reviewer. ``is_asked``: a revision that ended in questions."""
 
     work: Work
     result: Result
     entry: LedgerEntry | None
     is_short: str
     is_taken: bool
+    is_asked: bool = False
 
 
 def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> Decision:
@@ -102,8 +106,11 @@ def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> 
     other = ended_by_another(view, entry) if work.was_mine else None
     if other is not None:
         return other
-    if result.outcome == "asked":
-        return ask_people(view, work, result.questions, entry, discarded=bool(result.changes))
+    is_asked = result.outcome == "asked"
+    if is_asked:
+        if work.phase is not Phase.REVISE or not work.feedback:
+            return ask_people(view, work, result.questions, entry, discarded=bool(result.changes))
+        result = _with_questions(work, result)
     if result.outcome in ("refused", "invalid") or (
         not result.changes and result.outcome in ("budget", "truncated", "partial")
     ):
@@ -124,8 +131,25 @@ def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> 
     short = "stopped" if is_taken else _falls_short(result)
     if short:
         work = as_far_as_answered(work, result.answers, is_taken=is_taken)
-    one = FinishedWork(work=work, result=result, entry=entry, is_short=short, is_taken=is_taken)
+    one = FinishedWork(
+        work=work, result=result, entry=entry, is_short=short, is_taken=is_taken, is_asked=is_asked
+    )
     return publish_work(view, one)
+
+
+def _with_questions(work: Work, result: Result) -> Result:
+    """A revision that ended in questions, as one that answers with them: its edits are discarded, the head stays."""
+    discarded = " The edits made so far were discarded." if result.changes else ""
+    told = {
+        "outcome": "done",
+        "summary": ASKED_SUMMARY + discarded,
+        "answers": asked_in_revision(work.feedback, result.questions),
+        "changes": (),
+        "criteria": (),
+        "warnings": (),
+        "checks": result.baseline,
+    }
+    return result.model_copy(update=told)
 
 
 def as_far_as_answered(work: Work, answers: Sequence[PointAnswer], *, is_taken: bool) -> Work:
@@ -394,10 +418,14 @@ def _renew(view: View, one: FinishedWork, pull_request: PullRequest) -> tuple[tu
     is_same_run = (
         known is not None and known.input_digest == record.input_digest and known.ledger == record.ledger
     )
-    renewed = pull_request.body if is_same_run else _body(view, one, record, existing=pull_request.body)
+    edit: tuple[Effect, ...] = ()
+    if not is_same_run and one.is_asked:
+        edit = (EditPullRequest(number=pull_request.number, body=with_record(pull_request.body, record)),)
+    elif not is_same_run:
+        renewed = _body(view, one, record, existing=pull_request.body)
+        edit = (EditPullRequest(number=pull_request.number, body=renewed),)
     stays_draft = view.policy.pull_request.draft or unfinished_siblings(view)
-    wants_draft = bool(one.is_short) or (pull_request.is_draft and bool(stays_draft))
-    edit = () if is_same_run else (EditPullRequest(number=pull_request.number, body=renewed),)
+    wants_draft = bool(one.is_short) or (pull_request.is_draft and (one.is_asked or bool(stays_draft)))
     return edit, SetDraft(number=pull_request.number, draft=wants_draft)
 
 
