@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 from werkzeug.wrappers import Request, Response
 
-from runner.cli import START
 from runner.core.handover import WorkFile, read_file, write_file
 from runner.sandbox.github import GitHubSandbox
 from runner.sandbox.jira import JiraSandbox
 from tests.reliability.arena import BOT_EMAIL, BOT_TOKEN, REPOSITORY, RUN_TOKEN
 from tests.reliability.conftest import IS_FULL
-from tests.reliability.crashing import undisturbed
+from tests.reliability.crashing import MAX_FURTHER_RUNS, undisturbed
 from tests.reliability.invariants import differences, end_of, violations
+from tests.reliability.processes import origin
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.tally import count
 from tests.reliability.wire import QUERIES
 
-ROOT = Path(__file__).resolve().parents[2]
-PHASES_HERE = ("plan", "breakdown", "implement", "revise")
-MAX_RUNS = 4
+FAST_PHASES = ("plan", "breakdown", "implement", "revise")
 
 
 class Stand:
@@ -40,10 +36,11 @@ class Stand:
         self.github.hub = arena.hub
         self.github._git._environment.update(arena.hub.git.environment)
         self.lock = threading.Lock()
-        self.child: subprocess.Popen[bytes] | None = None
         self.left = 0
         self.signal = signal.SIGKILL
         self.calls = 0
+        self.writes = 0
+        self.kills = 0
 
     def start(self) -> None:
         """Listen, and count writes as they arrive."""
@@ -58,7 +55,8 @@ class Stand:
         self.github.stop()
 
     def _arrives(self, request: Request) -> Response | None:
-        is_query = QUERIES.search(request.path) or request.path.endswith(("/dispatches", "/git-upload-pack"))
+        """Kill the sender of the chosen write; the write itself is in, as it is when a sender dies waiting."""
+        is_query = QUERIES.search(request.path) or request.path.endswith("/git-upload-pack")
         is_read = request.method in ("GET", "HEAD") or is_query
         if request.path.endswith("/graphql"):
             is_read = b"mutation" not in request.get_data()[:200]
@@ -66,11 +64,12 @@ class Stand:
             return None
         with self.lock:
             self.left -= 1
-            child = self.child
-        if self.left == 0 and child is not None:
-            child.send_signal(self.signal)
+            self.writes += not request.path.endswith("/dispatches")
+            is_chosen = self.left == 0
+        if is_chosen and origin().kill(self.signal):
+            self.kills += 1
             if self.signal == signal.SIGKILL:
-                child.wait(30)
+                origin().wait_until_gone()
         return None
 
     def run(self) -> None:
@@ -88,8 +87,6 @@ class Stand:
         self._stage("publish", work)
 
     def _stage(self, stage: str, work: Path) -> int:
-        command = [sys.executable, "-I", "-c", START, str(ROOT), stage]
-        command += ["--issue", self.scene.key, "--work-dir", str(work)]
         environment = {
             "PATH": os.environ["PATH"],
             "JIRA_BASE_URL": self.jira.url,
@@ -100,43 +97,42 @@ class Stand:
             "GITHUB_SERVER_URL": self.github.url,
             "GITHUB_REPOSITORY": REPOSITORY,
         }
-        with subprocess.Popen(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        ) as child:
-            with self.lock:
-                self.child = child
-            return child.wait(120)
+        arguments = [stage, "--issue", self.scene.key, "--work-dir", str(work)]
+        return origin().run(arguments, environment)
 
 
 def killed(phase: str, number: int, how: signal.Signals, folder: Path) -> list[str]:
     """Kill the process when a write arrives, run again until the end, and say what is wrong."""
-    scene = PHASES[phase]().copy()
+    scene, expected = PHASES[phase]().copy(), dict(undisturbed(phase).end)
     stand = Stand(scene, folder)
     stand.start()
     try:
         stand.left, stand.signal = number, how
         stand.run()
         stand.left = 0
-        for _ in range(MAX_RUNS):
+        problems = [] if stand.kills == 1 else ["nobody was killed"]
+        for _ in range(MAX_FURTHER_RUNS):
             stand.run()
-            if not differences(dict(undisturbed(phase).end), end_of(scene.arena)):
+            if not differences(expected, end_of(scene.arena)):
                 break
+        stand.writes = 0
+        stand.run()
     finally:
         stand.stop()
-    problems = violations(scene.arena) + differences(dict(undisturbed(phase).end), end_of(scene.arena))
-    return problems + ([f"A8: {stand.calls} calls of the model"] if stand.calls > 2 else [])
+    problems += violations(scene.arena) + differences(expected, end_of(scene.arena))
+    if stand.writes:
+        problems.append(f"A14: another run wrote {stand.writes} times")
+    if stand.calls > 2:
+        problems.append(f"A8: {stand.calls} calls of the model")
+    return problems
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
-@pytest.mark.parametrize("phase", PHASES_HERE)
+@pytest.mark.parametrize("phase", PHASES if IS_FULL else FAST_PHASES)
 def test_a_killed_process_is_recovered_from(
     phase: str, how: signal.Signals, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Whenever it dies, the next processes bring the undisturbed end."""
+    """Whichever write it dies at, the next processes bring the undisturbed end."""
     effects = undisturbed(phase).effects
     numbers = range(1, effects + 1) if IS_FULL else [effects // 2]
     bad = {}
