@@ -61,20 +61,23 @@ def _reason(error: str) -> str:
 
 
 _UNAUTHORIZED = re.compile(
-    r"Authentication failed|could not read (Username|Password)|error: 401", re.IGNORECASE
+    r"Authentication failed|could not read (Username|Password)|(HTTP|error:) 401", re.IGNORECASE
 )
 _FORBIDDEN = re.compile(
-    r"error: 403|Permission to .* denied|Write access to repository not granted", re.IGNORECASE
+    r"(HTTP|error:) 403|Permission to .* denied|Write access to repository not granted", re.IGNORECASE
 )
 _ABSENT = re.compile(
-    r"repository .* not found|error: 404|does not appear to be a git repository|not exist", re.IGNORECASE
+    r"repository .* not found|(HTTP|error:) 404|does not appear to be a git repository|not exist",
+    re.IGNORECASE,
 )
 _REDIRECTED = re.compile(r"unable to update url base from redirection|error: 30\d", re.IGNORECASE)
 _GONE = re.compile(r"not our ref|couldn't find remote ref|no such remote ref", re.IGNORECASE)
+# A server's own refusal, whatever git says about the connection beside it.
+_REFUSED = re.compile(r"(HTTP|error:) 40[134]\b|could not read (Username|Password)", re.IGNORECASE)
 _DOWN = re.compile(
     r"error: (429|5\d\d)|could not resolve|failed to connect|couldn't connect|connection (refused|reset|timed out)"
     r"|timed out|operation too slow|early EOF|hung up|RPC failed|unexpected disconnect|empty reply|SSL|curl \d+"
-    r"|transfer closed|broken pipe",
+    r"|transfer closed|broken pipe|not valid: is this a git repository|dumb http transport|Cannot access URL",
     re.IGNORECASE,
 )
 
@@ -87,7 +90,7 @@ def remote_failure(command: str, ended: Ended) -> RunnerError:
     on_the_way = network_error(error, service="GitHub", host=host[1] if host else "git", detail=error)
     if on_the_way is not None:
         return on_the_way
-    if ended.timed_out or _DOWN.search(error):
+    if ended.timed_out or (_DOWN.search(error) and not _REFUSED.search(error)):
         why = "no answer in time" if ended.timed_out else reason
         return Unavailable(f"git could not reach GitHub ({why}).", detail=error)
     if _UNAUTHORIZED.search(error):
@@ -113,7 +116,11 @@ def remote_failure(command: str, ended: Ended) -> RunnerError:
             detail=error,
         )
     if _ABSENT.search(error):
-        return NotFound("The repository is absent, or invisible to this token.", detail=error)
+        return NotFound(
+            "The repository is absent, or invisible to this token.",
+            remedy="Check its name, and that the token was made for this repository.",
+            detail=error,
+        )
     return RunnerError(f"git {command} failed ({reason}).", detail=error)
 
 

@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from tests.reliability.invariants import asked_too_often, differences, end_of, is_at_rest, violations
-from tests.reliability.runs import Ran
+from tests.reliability.runs import Ran, Runs
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.wire import Crash, Line
 
@@ -66,12 +66,20 @@ def crash(phase: str, crashes: Sequence[Mapping[int, Crash]], *, concludes: bool
     return recover(scene, undisturbed(phase), [Line(crashes=one) for one in crashes], concludes=concludes)
 
 
-def recover(scene: Scene, expected: Undisturbed, lines: Sequence[Line], *, concludes: bool = False) -> Case:
+def recover(
+    scene: Scene,
+    expected: Undisturbed,
+    lines: Sequence[Line],
+    *,
+    concludes: bool = False,
+    runs: Runs | None = None,
+) -> Case:
     """Use each line for one run, then run until one has nothing to do; report what is not as it should be.
 
     That last run is also the proof that a second run in a row writes nothing (A14).
     """
-    case, runs, arena = Case(), scene.runs(), scene.arena
+    case, arena = Case(), scene.arena
+    runs = runs or scene.runs()
     woken: set[str] = set()
     for line in lines:
         ran = runs.run(scene.key, line=line, concludes=concludes)

@@ -65,16 +65,19 @@ class Quiet:
 
 
 class CountedPublisher:
-    """The real publisher on the arena's repository; a push is one numbered effect like any other."""
+    """The real publisher on the arena's repository; a push is one numbered effect like any other.
 
-    def __init__(self, arena: Arena, line: Line, folder: Any) -> None:
-        self._arena, self._line = arena, line
-        url = (arena.folder / "repository.git").as_uri()
+    ``server`` is where the repository is served over HTTP, if it is; else git reaches it as a path.
+    """
+
+    def __init__(self, arena: Arena, line: Line, folder: Any, *, server: str = "") -> None:
+        self._arena, self._line, self._server = arena, line, server
+        url = f"{server}/{REPOSITORY}" if server else (arena.folder / "repository.git").as_uri()
         self._git = GitPublisher(
             url,
-            None,
+            RUN_TOKEN if server else None,
             folder,
-            allow_file=True,
+            allow_file=not server,
             sleep=arena.clock.sleep,
             now=lambda: datetime.fromtimestamp(int(arena.clock.time()), tz=UTC),
         )
@@ -109,9 +112,12 @@ class CountedPublisher:
         commit = self._git.publish(
             branch=branch, start=start, expected=expected, changes=changes, message=message, when=when
         )
-        with hub.lock:
-            hub.refs_moved({f"refs/heads/{branch}": (before, hub.git.branch(branch))}, hub.tokens[RUN_TOKEN])
-            hub.pending.clear()
+        if not self._server:
+            # A server lets pull requests follow by itself.
+            with hub.lock:
+                moves = {f"refs/heads/{branch}": (before, hub.git.branch(branch))}
+                hub.refs_moved(moves, hub.tokens[RUN_TOKEN])
+                hub.pending.clear()
         line.applied.append(sent)
         if crash is Crash.AFTER:
             raise Killed
@@ -149,10 +155,14 @@ class Ran:
 
 
 class Runs:
-    """Starts runs in an arena. ``think`` stands for the model; every call of it is counted by ticket and phase."""
+    """Starts runs in an arena. ``think`` stands for the model; every call of it is counted by ticket and phase.
+
+    ``server`` is where git finds the repository over HTTP; without it git uses its path.
+    """
 
     def __init__(self, arena: Arena, think: Think) -> None:
         self.arena, self.think = arena, think
+        self.server = ""
         self.calls: list[tuple[str, str, str]] = []
         self.history: list[Ran] = []
 
@@ -181,7 +191,8 @@ class Runs:
             client._session.mount("http://", Wire(service, line, arena.clock))
             # No proxy and no ~/.netrc lie between: looking for them would take a fifth of a run.
             client._session.trust_env = False
-        publisher = CountedPublisher(arena, line, arena.folder / "publish") if publishes else None
+        folder = arena.folder / "publish"
+        publisher = CountedPublisher(arena, line, folder, server=self.server) if publishes else None
         desk = Desk(
             key=key,
             run=run,
