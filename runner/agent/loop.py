@@ -313,7 +313,7 @@ class WorkLoop:
 
 def _unheard(said: str) -> str:
     """Why work that was called finished again and again is not: what the model was told each time."""
-    first = said.partition("\n")[0].partition(" Repair this")[0][:300]
+    first = said.partition("\n")[0].partition(" Repair this")[0].partition(" A right call:")[0][:300]
     return f"It was called finished three times, although the answer was each time: {first}"
 
 

@@ -10,7 +10,7 @@ from runner.core.handover import CheckRecord, CriterionRecord
 from runner.core.markers import PullRequestRecord, to_hidden
 from runner.core.model import CommitInfo
 from runner.core.plan import PointAnswer
-from runner.core.redact import neutralise_markdown
+from runner.core.redact import clean, neutralise_markdown
 from runner.core.texts import BEGIN, END, CheckLine, bullets, check_list, code
 
 MAX_BODY = 60_000
@@ -19,8 +19,8 @@ _CHECK = re.compile(r"([a-z0-9-]{1,40})=(-?\d{1,5})/(\d{1,6}\.\d)s")
 
 
 def title(key: str, summary: str, *, draft: bool = False) -> str:
-    """``KEY: summary`` in one line that GitHub accepts."""
-    text = f"{key}: {' '.join(summary.split())}"
+    """``KEY: summary`` in one line that GitHub accepts, without what nobody sees."""
+    text = f"{key}: {' '.join(clean(summary).split())}"
     return (f"[draft] {text}" if draft else text)[:250]
 
 
@@ -153,13 +153,17 @@ def commit_message(
     checks: Sequence[CheckRecord],
     trailers: Mapping[str, str],
 ) -> str:
-    """``KEY: summary``, the work in words, each answered point, and trailers from which a later run goes on."""
+    """``KEY: summary``, the work in words, each answered point, and trailers from which a later run goes on.
+
+    A commit that reaches the default branch closes what it says it fixes, so no issue is referred to.
+    """
     parts = [
-        title(key, summary)[:120],
+        f"{key}: {' '.join(neutralise_markdown(summary).split())}"[:120],
         "\n".join(line.rstrip() for line in neutralise_markdown(text).splitlines()).strip(),
     ]
     if answers:
-        parts.append("\n".join(f"- {one.id} {one.verdict}: {' '.join(one.text.split())}" for one in answers))
+        told = [(one, " ".join(neutralise_markdown(one.text).split())) for one in answers]
+        parts.append("\n".join(f"- {one.id} {one.verdict}: {text}" for one, text in told))
     measured = " ".join(f"{check.id}={check.exit_code}/{check.seconds:.1f}s" for check in checks)
     lines = {"Jira-Issue": key, **trailers} | ({"AI-Runner-Checks": measured} if measured else {})
     parts.append("\n".join(f"{name}: {value}" for name, value in lines.items()))

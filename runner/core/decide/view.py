@@ -153,7 +153,15 @@ class View:
     def _trusted(self, comment: Comment) -> Marker | None:
         if comment.author.id not in self.ours or comment.editor.id not in self.ours:
             return None
-        return from_line(comment.last_line) if is_marker_line(comment.last_line) else None
+        if not is_marker_line(comment.last_line):
+            return None
+        try:
+            return from_line(comment.last_line)
+        except UnreadableMarkerError as exc:
+            when = comment.created[:16].replace("T", " ")
+            raise UnreadableMarkerError(
+                f"{exc.summary} It was written {when} UTC.", remedy=exc.remedy, detail=exc.detail
+            ) from exc
 
     def newest(self, *kinds: Kind) -> Marked | None:
         """The newest of our comments of these kinds."""
