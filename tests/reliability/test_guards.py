@@ -11,11 +11,12 @@ from werkzeug.wrappers import Request, Response
 
 from runner.adapters import adf, git
 from runner.adapters.jira import JiraTickets
-from runner.core.decide import parts, plan_results, rules, work_results, work_rules
+from runner.core.decide import parts
+from runner.core.decide.evidence import from_evidence
+from runner.core.decide.outcomes import news_since
 from runner.core.decide.pull_request_rules import pull_request_ended
-from runner.core.decide.view import PLAN_BLOCK, Marked, View
-from runner.core.effects import EditTicket
-from runner.core.markers import Kind, from_line, is_marker_line, to_line
+from runner.core.decide.view import PLAN_BLOCK, View
+from runner.core.markers import Kind, to_line
 from runner.core.plan import Item, Plan
 from runner.errors import Unavailable
 from runner.sandbox.automation import Automation, enabled, fill, load_rules
@@ -26,6 +27,7 @@ from tests.reliability.crashing import crash
 from tests.reliability.faulting import FAULTS, FaultyLine
 from tests.reliability.invariants import markers, violations
 from tests.reliability.scenes import Scene
+from tests.reliability.surgery import cut
 from tests.reliability.tally import count
 from tests.reliability.wire import Crash, Killed, Line, Sent
 
@@ -58,6 +60,25 @@ def forged_by_another() -> list[str]:
     scene = scenes.planned().copy()
     scene.arena.rita.comment(scene.key, _forged(scene))
     return _items_after_approval(scene)
+
+
+def said_by_another_first() -> list[str]:
+    """Somebody writes, word for word, the comment that the runner is about to write."""
+    written = scenes.planned()
+    plans = [
+        one
+        for one, marker in markers(written.arena, written.arena.issue(written.key))
+        if marker.kind is Kind.PLAN
+    ]
+    scene = scenes.plan().copy()
+    arena, issue = scene.arena, scene.arena.issue(scene.key)
+
+    def foresee() -> None:
+        arena.site.add_comment(issue, arena.rita.account, plans[0].body)
+
+    scene.runs().run(scene.key, meanwhile=foresee)
+    told = [marker for _, marker in markers(arena, issue) if marker.kind is Kind.PLAN]
+    return [] if told else ["a person's comment stood in for the plan"]
 
 
 def rewritten_by_another() -> list[str]:
@@ -201,102 +222,66 @@ def own_writes(shipped: dict[str, Any] | None = None) -> list[str]:
     return [f"A13: the runner's own writes started {len(ears.heard)} runs"] if ears.heard else []
 
 
-# --- removals -----------------------------------------------------------------------------------------------
-
-
-def _trust(patch: Patch, *, author: bool, editor: bool) -> None:
-    def trusted(self: View, comment: Any) -> Any:
-        is_ours = (not author or comment.author.id in self.ours) and (
-            not editor or comment.editor.id in self.ours
-        )
-        return from_line(comment.last_line) if is_ours and is_marker_line(comment.last_line) else None
-
-    patch.setattr(View, "_trusted", trusted)
-    patch.setattr(View, "edited_plan", None)
+# --- removals: each takes the guard's own lines out of the shipped code -------------------------------------
 
 
 def no_author_check(patch: Patch) -> None:
     """Whoever wrote a marker is believed."""
-    _trust(patch, author=False, editor=False)
+    check = "comment.author.id not in self.ours or comment.editor.id not in self.ours"
+    cut(patch, View._trusted, check, "False")
+
+
+def no_author_check_at_the_write(patch: Patch) -> None:
+    """A comment counts as written already, whoever wrote it."""
+    check = "comment.author.id in ours and comment.editor.id in ours and "
+    cut(patch, apply.Applier._own_comment, check)
 
 
 def no_editor_check(patch: Patch) -> None:
     """Whoever changed a marker last is believed."""
-    _trust(patch, author=True, editor=False)
-
-
-def _unbound(patch: Patch, *, key: bool) -> None:
-    def trail_of(self: View, ticket: Any) -> Any:
-        found = [
-            Marked(comment=one, marker=marker) for one in ticket.comments if (marker := self._trusted(one))
-        ]
-        repository = self.snapshot.repository.name
-        kept = [
-            one
-            for one in found
-            if (one.marker.repository == repository if key else one.marker.key == ticket.key)
-        ]
-        return tuple(sorted(kept, key=lambda one: one.comment.updated))
-
-    patch.setattr(View, "_trail_of", trail_of)
+    cut(patch, View._trusted, " or comment.editor.id not in self.ours")
+    cut(patch, View.__dict__["edited_plan"], "said[-1].editor.id not in self.ours", "False")
 
 
 def no_key_binding(patch: Patch) -> None:
     """Markers of other tickets count."""
-    _unbound(patch, key=True)
+    cut(patch, View._trail_of, "and marker.key in keys")
 
 
 def no_repository_binding(patch: Patch) -> None:
     """Markers of other repositories count."""
-    _unbound(patch, key=False)
+    cut(
+        patch,
+        View._trail_of,
+        "and marker.repository.casefold() == self.snapshot.repository.name.casefold()",
+    )
 
 
 def no_compare_and_swap(patch: Patch) -> None:
     """Pushes are forced."""
-    plain = git._Git.try_run
-
-    def forced(self: Any, *arguments: str, **options: Any) -> Any:
-        return plain(
-            self,
-            *("--force" if one.startswith("--force-with-lease") else one for one in arguments),
-            **options,
-        )
-
-    patch.setattr(git._Git, "try_run", forced)
+    cut(patch, git.GitPublisher._push, """f"--force-with-lease={ref}:{expected or ''}\"""", '"--force"')
 
 
 def labels_after_create(patch: Patch) -> None:
     """A sub-task gets its labels in a second request."""
-    create = JiraTickets.create_sub_task
-
-    def two_steps(self: JiraTickets, new: Any) -> str:
-        key = create(self, replace(new, labels=()))
-        self.edit(key, add_labels=new.labels)
-        return key
-
-    patch.setattr(JiraTickets, "create_sub_task", two_steps)
+    create = "self.tickets.create_sub_task(new)"
+    bare = "self.tickets.create_sub_task(replace(new, labels=()))"
+    cut(patch, apply.Applier._create_sub_task, create, f"self.tickets.edit({bare}, add_labels=new.labels)")
 
 
 def no_evidence(patch: Patch) -> None:
     """What an earlier run pushed is not looked at."""
-    for module in (rules, work_rules):
-        patch.setattr(module, "from_evidence", lambda _: None)
+    cut(patch, from_evidence, "commit = view.own_commit", "commit = None")
 
 
 def no_veto(patch: Patch) -> None:
     """A closed pull request means nothing."""
-    patch.setattr(rules, "ORDER", tuple(one for one in rules.ORDER if one is not pull_request_ended))
+    cut(patch, pull_request_ended, "return _closed(view, pull_request)", "return None")
 
 
 def no_counting(patch: Patch) -> None:
     """Attempts are not counted before the work."""
-    counted = parts.count_attempt
-
-    def uncounted(view: View, **options: Any) -> EditTicket:
-        edit = counted(view, **options)
-        return replace(edit, add=tuple(one for one in edit.add if "try-" not in one))
-
-    patch.setattr(parts, "count_attempt", uncounted)
+    cut(patch, parts.count_attempt, " label, *added", " *added")
 
 
 def failure_is_empty(patch: Patch) -> None:
@@ -314,13 +299,12 @@ def failure_is_empty(patch: Patch) -> None:
 
 def no_read_back(patch: Patch) -> None:
     """A write whose answer was lost is sent again at once."""
-    patch.setattr(apply, "READ_BACK_WAITS", ())
+    cut(patch, apply.Applier._write, "for wait in READ_BACK_WAITS:", "for wait in ():")
 
 
 def no_second_look(patch: Patch) -> None:
     """What arrived while the model worked is not looked for."""
-    for module in (plan_results, work_results):
-        patch.setattr(module, "news_since", lambda *_: ())
+    cut(patch, news_since, "if not known.covers(point.id, point.version)", "if False")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -333,6 +317,7 @@ class Guard:
 
 GUARDS = {
     "author check": Guard(remove=no_author_check, attack=forged_by_another),
+    "author check at the write": Guard(remove=no_author_check_at_the_write, attack=said_by_another_first),
     "last-editor check": Guard(remove=no_editor_check, attack=rewritten_by_another),
     "key binding": Guard(remove=no_key_binding, attack=of_another_ticket),
     "repository binding": Guard(remove=no_repository_binding, attack=of_another_repository),
