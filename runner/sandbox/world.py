@@ -40,6 +40,12 @@ REPOSITORY = "acme/till"
 PROJECT = "SHOP"
 CONFIG = ".github/ai-runner.yml"
 BOT_EMAIL, BOT_TOKEN = "ai-runner@acme.example", "jira-token-of-the-runner"
+REVIEWER_TOKEN, RULES_TOKEN = "github-token-of-rey", "github-token-of-jira"
+_SECRETS: Mapping[str, str] = {
+    "JIRA_API_TOKEN": BOT_TOKEN,
+    "ANTHROPIC_API_KEY": SANDBOX_KEY,
+    "OPENAI_API_KEY": SANDBOX_KEY,
+}
 MODELS: Mapping[Provider, str] = {"anthropic": "anthropic:claude-opus-5-5", "openai": "openai:gpt-6.1-sol"}
 # Requests that read although they are sent by POST.
 QUERIES = ("/search/jql", "/bulkfetch", "/comment/list", "/changelog/list", "/approximate-count")
@@ -169,15 +175,7 @@ def open_world(
     """
     recorder, meters = Recorder(), Meters()
     site = JiraSite()
-    people = {
-        name: site.add_user(
-            name,
-            email=f"{name.split()[0].lower()}@acme.example",
-            token=f"jira-token-of-{name.split()[0].lower()}",
-        )
-        for name in ("Rita Requester", "Ada Approver", "Rey Reviewer")
-    }
-    bot = site.add_user("AI Runner", email=BOT_EMAIL, token=BOT_TOKEN)
+    accounts, bot = _staff(site)
     if prepare is not None:
         prepare(site)
     else:
@@ -193,18 +191,7 @@ def open_world(
     github.observers.append(meters.github)
     models.observers.append(meters.model)
     with jira, github, models:
-        names = {name.split()[0].lower(): account for name, account in people.items()}
-        if seed is not None:
-            seed(github, names)
-        else:
-            start = files or {}
-            seed_project(github, start, {CONFIG: configuration(start, provider, names, policy or {})})
-        github.configure(allow_actions_pull_requests=True)
-        github.add_user("rey", "github-token-of-rey", "write")
-        github.add_token(
-            "github-token-of-jira", login="jira-automation", kind="user", permissions={"contents": "write"}
-        )
-        github.add_user("jira-automation", "github-token-of-jira-automation", "write")
+        _furnish(github, seed or _seed_of(files or {}, provider, policy or {}), accounts)
         actions = ActionsEngine(
             workflow,
             ROOT,
@@ -213,24 +200,8 @@ def open_world(
                 "GITHUB_SERVER_URL": github.url,
                 "GITHUB_REPOSITORY": REPOSITORY,
             },
-            secrets=_replaced(
-                {
-                    "JIRA_API_TOKEN": BOT_TOKEN,
-                    "ANTHROPIC_API_KEY": SANDBOX_KEY,
-                    "OPENAI_API_KEY": SANDBOX_KEY,
-                },
-                settings,
-            ),
-            variables=_replaced(
-                {
-                    "AI_RUNNER_CONFIG": CONFIG,
-                    "JIRA_BASE_URL": jira.url,
-                    "JIRA_EMAIL": BOT_EMAIL,
-                    "ANTHROPIC_BASE_URL": models.anthropic_url,
-                    "OPENAI_BASE_URL": models.openai_url,
-                },
-                settings,
-            ),
+            secrets=_replaced(_SECRETS, settings),
+            variables=_replaced(_variables(jira, models), settings),
             mint_token=lambda permissions: _mint(github, permissions),
             work_dir=folder / "runs",
             via=via,
@@ -239,16 +210,7 @@ def open_world(
         )
         actions.observers.append(meters.follow)
         github.listeners.append(actions.on_event)
-        rules = fill(
-            load_rules(),
-            runner_account_id=bot,
-            repository=REPOSITORY,
-            token="github-token-of-jira",
-            api_url=github.url,
-        )
-        automation = Automation(site, enabled(rules))
-        automation.attach()
-        try:
+        with _automated(site, github, bot) as automation, contextlib.closing(actions):
             yield World(
                 folder=folder,
                 jira=jira,
@@ -259,12 +221,63 @@ def open_world(
                 meters=meters,
                 recorder=recorder,
                 bot=bot,
-                people={name: Person(jira, account) for name, account in names.items()},
-                reviewer=Reviewer(github, "github-token-of-rey"),
+                people={name: Person(jira, account) for name, account in accounts.items()},
+                reviewer=Reviewer(github, REVIEWER_TOKEN),
             )
-        finally:
-            automation.detach()
-            actions.close()
+
+
+def _staff(site: JiraSite) -> tuple[dict[str, str], str]:
+    """The accounts of the people by their first names, and the runner's."""
+    people = {}
+    for full in ("Rita Requester", "Ada Approver", "Rey Reviewer"):
+        name = full.split()[0].lower()
+        people[name] = site.add_user(full, email=f"{name}@acme.example", token=f"jira-token-of-{name}")
+    return people, site.add_user("AI Runner", email=BOT_EMAIL, token=BOT_TOKEN)
+
+
+def _seed_of(files: Mapping[str, bytes], provider: Provider, policy: Mapping[str, object]) -> Seed:
+    def seed(github: GitHubSandbox, accounts: Mapping[str, str]) -> None:
+        seed_project(github, files, {CONFIG: configuration(files, provider, accounts, policy)})
+
+    return seed
+
+
+def _furnish(github: GitHubSandbox, seed: Seed, accounts: Mapping[str, str]) -> None:
+    """The repository's first commit, and who may do what in it."""
+    seed(github, accounts)
+    github.configure(allow_actions_pull_requests=True)
+    github.add_user("rey", REVIEWER_TOKEN, "write")
+    github.add_token(RULES_TOKEN, login="jira-automation", kind="user", permissions={"contents": "write"})
+    github.add_user("jira-automation", "github-token-of-jira-automation", "write")
+
+
+def _variables(jira: JiraSandbox, models: ScriptedModels) -> dict[str, str]:
+    """The repository variables that an adopter would set."""
+    return {
+        "AI_RUNNER_CONFIG": CONFIG,
+        "JIRA_BASE_URL": jira.url,
+        "JIRA_EMAIL": BOT_EMAIL,
+        "ANTHROPIC_BASE_URL": models.anthropic_url,
+        "OPENAI_BASE_URL": models.openai_url,
+    }
+
+
+@contextlib.contextmanager
+def _automated(site: JiraSite, github: GitHubSandbox, bot: str) -> Iterator[Automation]:
+    """The rules that we ship, filled in as an adopter would and at work."""
+    rules = fill(
+        load_rules(),
+        runner_account_id=bot,
+        repository=REPOSITORY,
+        token=RULES_TOKEN,
+        api_url=github.url,
+    )
+    automation = Automation(site, enabled(rules))
+    automation.attach()
+    try:
+        yield automation
+    finally:
+        automation.detach()
 
 
 def _mint(github: GitHubSandbox, permissions: Mapping[str, str]) -> str:

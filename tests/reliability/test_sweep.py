@@ -58,6 +58,21 @@ def _fail_check(scene: Scene) -> None:
     scene.arena.fail_check(f"ai/{scene.key}")
 
 
+def test_a_shared_pull_request_is_found_by_its_parent() -> None:
+    """The parent is the runner's all along, so its own age tells nothing: its pull request's does."""
+    scene = scenes.shared_revise().copy()
+    first, parent = scene.key, scene.parent
+    scene.arena.clock.advance(7 * HOUR)
+    scene.arena.reviewer.comment(1, "Any news?")
+    runs = scene.runs()
+
+    woken = runs.sweep().dispatched
+
+    assert parent in woken
+    assert first in runs.run(parent).dispatched
+    assert runs.run(first).model_calls == 1
+
+
 @pytest.mark.parametrize(
     ("make", "happens"),
     [
