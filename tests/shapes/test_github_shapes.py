@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from werkzeug.wrappers import Request, Response
 
-from runner.errors import ConfigError
 from tests.shapes.harness import PERMISSIONS, RUN_TOKEN, Team, configure, planned_as, team, told, writing
 
 
@@ -97,6 +96,19 @@ def test_ways_of_merging(method: str, tmp_path: Path) -> None:
         acme.merge_all(method)
         assert acme.is_done(key), [acme.status(one) for one in acme.sub_tasks(key)]
         assert {"src/prices.py", "src/receipt.py", "src/rounding.py"} <= set(acme.github.files("main"))
+
+
+def test_merges_that_do_not_move_tickets(tmp_path: Path) -> None:
+    """With `on_merge: keep` a merge is noted, and the tickets go on to Done by people's hands alone."""
+    with team(tmp_path, policy={"on_merge": "keep"}) as acme:
+        key = acme.story()
+        assert [acme.status(one) for one in acme.sub_tasks(key)] == ["In Testing", "In Testing"]
+        for sub_task in acme.sub_tasks(key):
+            assert "was merged" in acme.said(sub_task)
+            assert acme.run(sub_task).writes == 0
+            acme.rey.move(sub_task, "Done")
+            acme.follow(sub_task)
+        assert acme.is_done(key)
 
 
 def test_branch_deleted_on_merge(tmp_path: Path) -> None:
@@ -377,8 +389,9 @@ def test_actions_may_not_open_pull_requests(tmp_path: Path) -> None:
 
 
 def test_wrong_token(tmp_path: Path) -> None:
-    """A token that GitHub does not know is a configuration error, not an empty repository."""
+    """A token that GitHub does not know is a configuration error, which the ticket is told; it is no empty repository."""
     with team(tmp_path) as acme:
         acme.environment["GITHUB_TOKEN"] = "ghs_expired"
-        with pytest.raises(ConfigError):
-            acme.run(acme.ask())
+        ran = acme.run(acme.ask())
+        assert "GitHub does not accept the token" in told(ran, acme)
+        assert (ran.end.exit_code, ran.end.model_calls) == (2, 0)
