@@ -232,7 +232,7 @@ def offer_toolchain(settings: Settings, work_dir: Path, base: str) -> bool:
 
 def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str], None]) -> Result:
     """Let the model work on the checkout. The SDK is imported while the checkout is read."""
-    from runner.adapters.git import earlier_work, tracked_files
+    from runner.adapters.git import earlier_work, tracked_paths
     from runner.adapters.llm_common import create_model
     from runner.adapters.shell import child_environment, harden, run_command
     from runner.adapters.transcript import Transcript
@@ -258,16 +258,15 @@ def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str
         os.environ, home=home, declared=file.policy.checks.environment, known_secrets=settings.secrets
     )
     start = file.work.start
-    tracked = tracked_files(checkout, start)
     with Transcript(work_dir / "transcript.jsonl", redactor=Redactor(settings.secrets)) as transcript:
         bench = Bench(  # noqa: S604 - the commands are the adopter's own, from the default branch
             checkout=checkout,
-            tracked=tracked,
+            tracked=tracked_paths(checkout, start),
             model=model,
             shell=lambda line, timeout: run_command(line, cwd=checkout, env=environment, timeout=timeout),
             monotonic=time.monotonic,
             log=transcript.add,
-            read_base=_base_reader(checkout, tracked, start, file.commits[-1] if file.commits else start),
+            read_base=_base_reader(checkout, file.commits[-1] if file.commits else start),
             history=lambda: earlier_work(checkout, start),
             transcript=str(transcript.path),
         )
@@ -275,15 +274,13 @@ def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str
         return work_on(file, bench)
 
 
-def _base_reader(
-    checkout: Path, tracked: Sequence[str], start: str, base: str
-) -> Callable[[str], bytes | None]:
+def _base_reader(checkout: Path, base: str) -> Callable[[str], bytes | None]:
     """Reads regular files of the base commit, whatever stands in the checkout by now."""
     from runner.adapters.git import show_file, tracked_files
 
     @cache
     def paths() -> frozenset[str]:
-        return frozenset(tracked if base == start else tracked_files(checkout, base))
+        return frozenset(tracked_files(checkout, base))
 
     return lambda path: show_file(checkout, base, path) if path in paths() else None
 
@@ -291,7 +288,7 @@ def _base_reader(
 def replay(transcript: Path, checkout: Path) -> Replayed:
     """Run a transcript's tool calls again on a copy of the commit it began from; ``checkout`` is only read."""
     from runner.adapters.git import checkout as check_out
-    from runner.adapters.git import fetch_commits, tracked_files
+    from runner.adapters.git import fetch_commits, tracked_paths
     from runner.agent.replay import read_transcript
     from runner.agent.replay import replay as run_again
 
@@ -309,4 +306,4 @@ def replay(transcript: Path, checkout: Path) -> Replayed:
                 detail=exc.detail or exc.summary,
             ) from exc
         check_out(copy, recorded.start)
-        return run_again(recorded, copy, tracked=tracked_files(copy, recorded.start))
+        return run_again(recorded, copy, tracked=tracked_paths(copy, recorded.start))

@@ -308,6 +308,11 @@ def tracked_files(repo: Path, sha: str) -> tuple[str, ...]:
     return tuple(path for path, entry in list_tree(repo, sha).items() if entry.mode.startswith("100"))
 
 
+def tracked_paths(repo: Path, sha: str) -> tuple[str, ...]:
+    """Every path of a commit, links and submodules included: what ``git ls-files`` shows of a clean checkout."""
+    return tuple(list_tree(repo, sha))
+
+
 def show_file(repo: Path, sha: str, path: str) -> bytes | None:
     """A file's bytes at a commit, ``None`` when it is not there; of a link: where it points."""
     git = _open(repo)

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from runner.core.digests import digest
 from runner.core.markers import Seen
 from runner.core.model import Comment, PullRequest, ReviewState
 
+MAX_CHECK_NAME = 70
 _VERDICTS = (ReviewState.APPROVED, ReviewState.CHANGES_REQUESTED, ReviewState.DISMISSED)
 Source = Literal["comment", "ticket", "review", "thread", "conversation", "check"]
 
@@ -94,12 +96,18 @@ def check_points(pull_request: PullRequest) -> Iterator[Feedback]:
     for check in pull_request.checks:
         if check.conclusion == "failure":
             yield Feedback(
-                id=f"check:{check.name}",
+                id=_check_id(check.name),
                 source="check",
                 version=pull_request.head_sha,
                 author=check.name,
                 text=check.summary or f"The check {check.name} failed.",
             )
+
+
+def _check_id(name: str) -> str:
+    """A check's name as the id of a point, which has to be short and in one line; a matrix makes long names."""
+    words = " ".join(name.split())
+    return f"check:{words if len(words) <= MAX_CHECK_NAME else words[: MAX_CHECK_NAME - 13] + '-' + digest(name)}"
 
 
 def changes_requested(pull_request: PullRequest, seen: Seen) -> bool:

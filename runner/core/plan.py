@@ -17,7 +17,8 @@ Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Title = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=160, pattern=r"^[^\r\n]*$")
 ]
-Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=6_000)]
+MAX_PROSE = 6_000
+Prose = Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_PROSE)]
 
 
 class PlanError(RunnerError):

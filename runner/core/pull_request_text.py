@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from runner.core.handover import CheckRecord, CriterionRecord
 from runner.core.markers import PullRequestRecord, to_hidden
 from runner.core.model import CommitInfo
-from runner.core.plan import PointAnswer
+from runner.core.plan import MAX_PROSE, PointAnswer
 from runner.core.redact import clean, neutralise_markdown
 from runner.core.texts import BEGIN, END, CheckLine, bullets, check_list, code
 
 MAX_BODY = 60_000
-_ANSWER = re.compile(r"- ([a-z]+(?::\S+)?) (done|declined|question): (.*)")
+_ANSWER = re.compile(r"- ([a-z]+(?::.{1,70}?)?) (done|declined|question): (.*)")
 _CHECK = re.compile(r"([a-z0-9-]{1,40})=(-?\d{1,5})/(\d{1,6}\.\d)s")
 
 
@@ -174,7 +174,7 @@ def answers_in(commit: CommitInfo) -> tuple[PointAnswer, ...]:
     """The answered points that a commit of ours records."""
     found = (_ANSWER.fullmatch(line) for line in commit.message.splitlines())
     return tuple(
-        PointAnswer.model_validate({"id": one[1], "verdict": one[2], "text": one[3]})
+        PointAnswer.model_validate({"id": one[1], "verdict": one[2], "text": one[3][:MAX_PROSE]})
         for one in found
         if one is not None
     )

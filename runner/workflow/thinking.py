@@ -6,7 +6,7 @@ This module works on ports only; the composition root brings the model, the chec
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from runner.core.handover import (
 )
 from runner.core.phases import Phase
 from runner.core.plan import (
+    MAX_PROSE,
     PLAN_SCHEMA,
     Plan,
     PlanAnswer,
@@ -341,7 +342,8 @@ class _Thinker:
         is_told = finished.outcome in ("done", "no_change", "partial")
         criteria = acceptance_table(finished.criteria, wanted, measured) if is_told else finished.criteria
         warnings = warnings_of(finished.changes, toolbox.originals())
-        return _answered(replace(finished, criteria=criteria), warnings)
+        asked = {point.id for point in self.work.feedback}
+        return _answered(replace(finished, criteria=criteria), warnings, asked=asked)
 
     def _run_line(self, line: str, timeout: float) -> Command:
         """Run a command of the configuration, no longer than the run itself may take."""
@@ -438,14 +440,19 @@ def _refuse_thin(plan: Plan) -> None:
         )
 
 
-def _answered(finished: Finished, warnings: tuple[str, ...]) -> _Answered:
+def _answered(finished: Finished, warnings: tuple[str, ...], *, asked: Collection[str]) -> _Answered:
+    """The work's end as the next stage takes it: cut to its bounds, without answers to what nobody asked."""
     return _Answered(
         warnings=tuple(one[:500] for one in warnings),
         outcome=finished.outcome,
         summary=finished.summary,
         detail=finished.detail,
         questions=finished.questions,
-        answers=tuple(PointAnswer(id=one.id, verdict=one.verdict, text=one.text) for one in finished.answers),
+        answers=tuple(
+            PointAnswer(id=one.id, verdict=one.verdict, text=one.text[:MAX_PROSE])
+            for one in finished.answers
+            if one.id in asked
+        ),
         criteria=tuple(
             CriterionRecord(
                 text=one.text[:1_000], status=one.status, evidence=one.evidence[:1_000], claimed=one.claimed

@@ -23,6 +23,7 @@ from runner.adapters.git import (
     read_blob,
     show_file,
     tracked_files,
+    tracked_paths,
 )
 from runner.core.work import FileChange
 from runner.errors import (
@@ -285,6 +286,18 @@ def test_tracked_files_are_regular(origin: Origin, tmp_path: Path) -> None:
     (origin.clone / "link").symlink_to("a.txt")
     sha = origin.commit({})
     assert tracked_files(fetched(origin, tmp_path / "repo", sha), sha) == ("a.txt",)
+
+
+def test_tracked_paths_are_every_entry(origin: Origin, tmp_path: Path) -> None:
+    """What nothing may be written through, links and submodules, is known beside the files."""
+    sha = origin.commit({"a.txt": b"1\n"})
+    (origin.clone / "link").symlink_to("a.txt")
+    git(origin.clone, "update-index", "--add", "--cacheinfo", f"160000,{sha},m")
+    git(origin.clone, "add", "link")
+    git(origin.clone, "commit", "-q", "-m", "link and submodule")
+    git(origin.clone, "push", "-q", "origin", "HEAD:main")
+    sha = git(origin.clone, "rev-parse", "HEAD")
+    assert set(tracked_paths(fetched(origin, tmp_path / "repo", sha), sha)) == {"a.txt", "link", "m"}
 
 
 def test_show_file(origin: Origin, tmp_path: Path) -> None:

@@ -341,6 +341,19 @@ def test_a_revision_shows_each_point_and_wants_each_answered(tmp_path: Path) -> 
     assert "ask" not in [tool.name for tool in table.model.briefs[0].tools]
 
 
+def test_answers_are_cut_to_their_bounds_and_strange_ones_dropped(tmp_path: Path) -> None:
+    """What a model writes beyond what was asked never breaks the hand-over."""
+    point = Feedback(id="comment:7", source="comment", version="v", author="Rey", text="Rename it.")
+    answers = [
+        {"id": "comment:7", "verdict": "done", "text": "Renamed. " * 1_000},
+        {"id": "x" * 500, "verdict": "declined", "text": "Nobody asked."},
+    ]
+    steps = [using(write()), using(finish(answers=answers))]
+    result = Table(tmp_path, [steps], phase=Phase.REVISE, feedback=(point,)).think()
+
+    assert [(one.id, len(one.text) <= 6_000) for one in result.answers] == [("comment:7", True)]
+
+
 def test_a_question_in_a_revision_loses_no_work(tmp_path: Path) -> None:
     """``ask``, which would discard the edits, is not offered; a question is one point's answer beside the others."""
     points = [Feedback(id=name, source="comment", version="v", author="Rey", text="?") for name in "ab"]

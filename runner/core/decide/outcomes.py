@@ -23,7 +23,7 @@ from runner.core.handover import Result, Work
 from runner.core.markers import Kind, LedgerEntry, PullRequestRecord
 from runner.core.model import PullRequest
 from runner.core.phases import Phase, State
-from runner.core.plan import PointAnswer
+from runner.core.plan import MAX_PROSE, PointAnswer
 from runner.core.pull_request_text import (
     with_record,
 )
@@ -150,7 +150,9 @@ def asked_in_revision(
     """Row 8: questions of a revision as answers to its open points: said at the first one, for which the others wait."""
     given = {answer.id for answer in answers}
     asked = [point for point in points if point.id not in given] or list(points)
-    words = [" ".join(questions)] + ["This waits for the answer to my other question."] * (len(asked) - 1)
+    words = [" ".join(questions)[:MAX_PROSE]] + ["This waits for the answer to my other question."] * (
+        len(asked) - 1
+    )
     put = [
         PointAnswer(id=point.id, verdict="question", text=text)
         for point, text in zip(asked, words, strict=True)
