@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -243,6 +244,77 @@ def test_every_class_keeps_line_ends_mark_and_final_newline(case, eol, final, bo
 
     assert isinstance(answer, EditedFile)
     assert as_file(after) == answer.data
+
+
+MIXED = ("\r\n", "\n", "\r\n", "\r")
+
+
+def with_mixed_ends(text: str) -> str:
+    """The text with its line ends taken in turn from all there are."""
+    lines = text.split("\n")
+    ends = [MIXED[at % len(MIXED)] for at in range(len(lines) - 1)]
+    return "".join(line + end for line, end in zip(lines, [*ends, ""], strict=True))
+
+
+@pytest.mark.parametrize("bom", [True, False], ids=["BOM", "no BOM"])
+@pytest.mark.parametrize("case", [case for case in APPLIED if "\r" not in case[1]], ids=lambda case: case[0])
+def test_every_class_leaves_the_ends_of_other_lines_in_a_mixed_file(case, bom):
+    """Among all kinds of line ends the edit says what it should, and lines before and after it keep every byte."""
+    _, text, old, new, rung, after = case
+    mark = b"\xef\xbb\xbf" if bom else b""
+    before = with_mixed_ends(text)
+
+    answer = edit_file("a.txt", mark + before.encode(), [Edit(old=old, new=new)])
+
+    assert isinstance(answer, EditedFile)
+    assert answer.data.startswith(mark)
+    result = answer.data.removeprefix(mark).decode()
+    assert (answer.rungs, re.sub("\r\n|\r", "\n", result)) == ((rung,), after)
+    lines, ends = after.split("\n"), re.findall("\r\n|\r|\n", before)
+    top = _common(text.split("\n"), lines)
+    bottom = _common(text.split("\n")[top:][::-1], lines[top:][::-1])
+    kept = "".join(line + end for line, end in zip(text.split("\n")[:top], ends[:top], strict=False))
+    assert result.startswith(kept.rstrip("\r\n") if top == len(lines) else kept)
+    assert result.endswith(_last_lines(before, bottom))
+
+
+def _common(first: list[str], second: list[str]) -> int:
+    """How many lines two texts begin with in common."""
+    return next(
+        (at for at, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]),
+        min(len(first), len(second)),
+    )
+
+
+def _last_lines(text: str, count: int) -> str:
+    """The last lines as they are, each with its end."""
+    pieces = re.findall("[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
+    is_ended = text.endswith(("\r", "\n"))
+    wanted = count - is_ended
+    return "".join(pieces[len(pieces) - wanted :]) if wanted > 0 else ""
+
+
+@pytest.mark.parametrize("bom", [True, False], ids=["BOM", "no BOM"])
+@pytest.mark.parametrize(
+    "ends",
+    [
+        lambda text: text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        with_mixed_ends,
+    ],
+    ids=["LF", "CRLF", "CR", "mixed"],
+)
+@pytest.mark.parametrize("case", REFUSED, ids=[case[0] for case in REFUSED])
+def test_every_refusal_is_the_same_whatever_the_line_ends(case, ends, bom):
+    """Line ends and a byte-order mark turn no refusal into an edit, and no place into another."""
+    _, text, old, new, kind, hits = case
+    data = (b"\xef\xbb\xbf" if bom else b"") + ends(text).encode()
+
+    answer = edit_file("a.txt", data, [Edit(old=old, new=new)])
+
+    assert isinstance(answer, Refusal)
+    assert (answer.kind, answer.hits) == (kind, hits)
 
 
 # --- refusals help -------------------------------------------------------------------------------
