@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from runner import composition
 from runner.sandbox import recipes
 from runner.sandbox.brain import StoryBrain, sample_files
 from runner.sandbox.demo import PROVIDERS, SEQUENCES
@@ -89,6 +90,7 @@ def test_every_sequence_ends_in_the_same_tree_and_every_run_can_be_repeated(
         ends_with_everything_merged(played)
         repeats_without_writes(played)
         holds_what_the_demo_promises(played)
+        replays_to_the_same_trees(played)
         assert contracts.violations(played.exchanges) == []
     assert len({played.tree for played in plays.values()}) == 1
     # Stacked work targets the branch it builds on; work that waits starts from what is merged.
@@ -126,6 +128,18 @@ def holds_what_the_demo_promises(played: Played) -> None:
     ]
     codes = [[one["exit_code"] for one in told if one["kind"] == "check"] for told in transcripts]
     assert [one for one in codes if any(one) and one[-1] == 0] != []
+
+
+def replays_to_the_same_trees(played: Played) -> None:
+    """The transcript of every run that asked a model, played again on a clone without one, ends as it ended."""
+    asked = [run for run in played.account["runs"] if run["model_calls"]]
+    transcripts = sorted(played.kept.glob("runs/*/temp/ai-runner-work/transcript.jsonl"))
+    assert len(transcripts) == len(asked)
+    clone = played.kept / "clone"
+    subprocess.run(["git", "clone", "-q", played.account["repository"], str(clone)], check=True)
+    for transcript in transcripts:
+        again = composition.replay(transcript, clone)
+        assert (again.is_same, again.differing, again.answers) == (True, (), ()), transcript
 
 
 def test_a_sequence_that_the_configuration_does_not_know_is_refused() -> None:
