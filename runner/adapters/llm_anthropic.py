@@ -15,9 +15,11 @@ from runner.adapters.llm_common import (
     Reader,
     Reply,
     StreamedModel,
-    StreamError,
     arguments_of,
     image_note,
+)
+from runner.adapters.llm_problems import (
+    StreamError,
     stream_problem,
 )
 from runner.core.work import Brief, Input, Stop, ToolCall, ToolResult, ToolSpec, Usage, UserImage, UserText

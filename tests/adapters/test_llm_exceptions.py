@@ -13,7 +13,13 @@ import openai
 import pytest
 
 from runner.adapters.llm_anthropic import AnthropicModel
-from runner.adapters.llm_common import Problem, judge, kind_of, problem_of, stream_problem
+from runner.adapters.llm_problems import (
+    Problem,
+    judge,
+    kind_of,
+    problem_of,
+    stream_problem,
+)
 from runner.core.work import ModelChoice
 from runner.errors import ConfigError, Unavailable
 
