@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from runner.agent.edits import lines_of
+from runner.agent.document import lines_of
 
 MAX_HITS = 100
 MAX_HITS_PER_FILE = 20

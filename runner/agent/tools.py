@@ -20,17 +20,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from runner.agent import search as searching
-from runner.agent.edits import (
-    HUGE,
-    Edit,
-    Refusal,
-    Rung,
-    decode,
-    edit_file,
-    lines_of,
-    rewrite_file,
-    unusable_text,
-)
+from runner.agent.document import lines_of
+from runner.agent.edit_answers import Refusal
+from runner.agent.edits import HUGE, Edit, Rung, decode, edit_file, rewrite_file, unusable_text
 from runner.agent.filekinds import after_notes, is_generated
 from runner.agent.paths import FoundFile, Jail
 from runner.agent.toolspecs import checked_arguments, tools, wrong_tool

@@ -15,13 +15,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from runner.agent.document import Line
+from runner.agent.edit_answers import Refusal, RefusalKind
 from runner.agent.edits import (
     Edit,
     Edited,
     EditedFile,
-    Line,
-    Refusal,
-    RefusalKind,
     Rung,
     apply_edit,
     decode,
