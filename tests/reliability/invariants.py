@@ -192,6 +192,24 @@ def end_of(arena: Arena) -> dict[str, Any]:
     }
 
 
+def everything(arena: Arena) -> str:
+    """All that the services hold, moments apart: two worlds with the same text are the same world to any run."""
+    stored = [
+        (
+            issue.key,
+            issue.status.name,
+            issue.assignee,
+            sorted(issue.labels),
+            [(one.id, one.author, one.editor, one.body) for one in issue.comments],
+            [(one.author, one.items) for one in issue.changes],
+            [(one.global_id, one.body) for one in issue.remote_links],
+            issue.sub_task_ids,
+        )
+        for issue in arena.site.issues.values()
+    ]
+    return repr((stored, list(arena.hub.pulls.values()), sorted(arena.hub.git.refs().items())))
+
+
 def _tickets(arena: Arena) -> dict[str, Any]:
     names: dict[str, str] = {}
     for issue in _lasting(arena):

@@ -1,11 +1,13 @@
 """Crashes at every write of every phase, alone and in pairs: the end is the one that an undisturbed run reaches.
 
-A run killed after the answer to one write leaves the state of a run killed before the next one, so pairs need
-only the latter and the last write's own.
+A run killed after the answer to one write leaves the state of a run killed before the next one: between the two it
+only reads, which a test shows, and what it keeps in memory dies with it. So pairs need the kills before each write,
+and the kill after the last one, which is an undisturbed run.
 """
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -13,9 +15,10 @@ import pytest
 
 from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import Case, crash, undisturbed
+from tests.reliability.invariants import everything
 from tests.reliability.scenes import PHASES
 from tests.reliability.tally import count
-from tests.reliability.wire import Crash
+from tests.reliability.wire import GIT, Crash, Line, Sent
 
 # Phases that push cost most; the fast subset looks at a part of their writes.
 PUSHING = ("implement", "implement_stacked", "revise", "answered", "retry", "red", "direct")
@@ -69,6 +72,22 @@ def test_a_crash_at_any_write_is_recovered_from(phase: str, request: pytest.Fixt
         for plan, concludes in singles(phase)
     }
     _report(request, "one crash", cases)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_between_two_writes_nothing_changes(phase: str) -> None:
+    """What stands after one write's answer stands when the next one is about to be sent."""
+    scene = PHASES[phase]().copy()
+    seen: list[tuple[bool, str]] = []
+
+    def look(sent: Sent) -> None:
+        seen.append((sent.is_write or sent.is_dispatch or sent.service == GIT, everything(scene.arena)))
+
+    scene.runs().run(scene.key, line=Line(before=look))
+
+    changed = [one for one, other in itertools.pairwise(seen) if not one[0] and one[1] != other[1]]
+    assert sum(is_write for is_write, _ in seen) == undisturbed(phase).effects
+    assert changed == []
 
 
 @pytest.mark.parametrize("phase", PHASES)
