@@ -29,7 +29,7 @@ SENDERS = (
     "completion",
 )
 RANDOM_PHASES = ("plan", "breakdown", "implement", "revise", "restack")
-FAST_KINDS = 2
+FAST_KINDS = 1
 MAX_WAIT = 300.0
 
 
