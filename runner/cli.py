@@ -220,6 +220,8 @@ class _Verb:
 
     def _dispatch(self, event: Event) -> int:
         verb = self.arguments.verb
+        if self.settings.paused and verb in ("run", "gather", "sweep"):
+            return self._finish(self._end_of_nothing("AI_RUNNER_PAUSED is true, so nothing is started"))
         if event.nothing is not None and verb != "run":
             return self._finish(self._end_of_nothing(event.nothing))
         if verb == "run":
@@ -464,10 +466,14 @@ class _Verb:
     # --- all stages -------------------------------------------------------------------------------------
 
     def _all_stages(self, event: Event) -> int:
+        from runner.adapters.shell import forget_environment
         from runner.core.report import End
+        from runner.settings import SECRETS
 
         if event.nothing is not None:
             return self._finish(self._end_of_nothing(event.nothing))
+        # The checks of `think` run while this process holds every stage's secrets.
+        forget_environment(SECRETS)
         code = self._child("gather")
         verdict = self._work_file().verdict if (self.work_dir / "work.json").exists() else "none"
         if code == 0 and verdict == "model":

@@ -23,7 +23,7 @@ from runner.core.policy import Policy
 from runner.core.redact import Redactor
 from runner.core.work import FileChange
 from runner.errors import ConfigError, Refused, RunnerError
-from runner.settings import Settings
+from runner.settings import SECRETS, Settings
 
 if TYPE_CHECKING:
     from runner.adapters.git import GitPublisher
@@ -234,13 +234,14 @@ def think(settings: Settings, file: WorkFile, work_dir: Path, log: Callable[[str
     """Let the model work on the checkout. The SDK is imported while the checkout is read."""
     from runner.adapters.git import earlier_work, tracked_paths
     from runner.adapters.llm_common import create_model
-    from runner.adapters.shell import child_environment, harden, run_command
+    from runner.adapters.shell import child_environment, forget_environment, harden, run_command
     from runner.adapters.transcript import Transcript
     from runner.workflow.thinking import Bench, choice_for
     from runner.workflow.thinking import think as work_on
 
     if file.work is None:
         raise ConfigError("This run needs no model.", remedy="Run `think` only after `gather` asked for one.")
+    forget_environment(SECRETS)
     harden()
     choice = choice_for(file.work.phase, file.policy)
     is_anthropic = choice.provider == "anthropic"

@@ -323,4 +323,5 @@ def _present(name: str, value: object) -> None:
 
 def _malformed(name: str, reason: str, *, value: str | None) -> ConfigError:
     shown = f" (`{value[:200]}`)" if value else ""
-    return ConfigError(f"`{name}`{shown} {reason}.", remedy=f"{_source(name)}.")
+    stop = "" if reason.endswith("?") else "."
+    return ConfigError(f"`{name}`{shown} {reason}{stop}", remedy=f"{_source(name)}.")

@@ -88,6 +88,30 @@ def test_no_ticket_at_all_is_a_configuration_error():
     assert "--issue KEY" in done.stderr
 
 
+@pytest.mark.parametrize("verb", ["run", "gather", "sweep"])
+def test_the_off_switch_starts_nothing(verb, tmp_path):
+    """With AI_RUNNER_PAUSED nothing is read, so not even credentials are asked for."""
+    named = ("--issue", "ABC-1") if verb != "sweep" else ()
+    done = run(verb, *named, "--work-dir", str(tmp_path), env={"AI_RUNNER_PAUSED": "true"})
+    assert done.returncode == 0
+    assert "AI_RUNNER_PAUSED is true, so nothing is started" in done.stderr
+
+
+def test_an_end_without_a_ticket_is_worded_without_one(tmp_path):
+    """An event of somebody else's pull request names no key."""
+    event = tmp_path / "event.json"
+    event.write_text('{"action": "opened"}', encoding="utf-8")
+    done = run(
+        "gather",
+        "--event",
+        str(event),
+        "--work-dir",
+        str(tmp_path),
+        env={"GITHUB_EVENT_NAME": "pull_request"},
+    )
+    assert "nothing: Of a pull request's events" in done.stderr
+
+
 def test_an_unreadable_environment_is_named(tmp_path):
     """A malformed address ends with the variable's name before anything is read."""
     done = run(

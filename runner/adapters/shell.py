@@ -69,6 +69,31 @@ def harden(*, no_new_privileges: bool = False) -> bool:
     return holds
 
 
+def forget_environment(names: Iterable[str]) -> None:
+    """Blank these variables in what ``/proc/<pid>/environ`` shows of the environment this process was started with.
+
+    Root, and whoever may use sudo, reads that file whatever ``harden`` set. Python keeps its own copy in
+    ``os.environ``, so nothing of ours changes. Elsewhere than on Linux there is no such file.
+    """
+    try:
+        fields = (
+            Path("/proc/self/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        start, end = int(fields[47]), int(fields[48])
+    except (OSError, IndexError, ValueError):
+        return
+    if not 0 < start < end:
+        return
+    block = ctypes.string_at(start, end - start)
+    wanted = tuple(os.fsencode(name) + b"=" for name in names)
+    place = 0
+    for entry in block.split(b"\0"):
+        if entry.startswith(wanted):
+            length = len(entry.partition(b"=")[2])
+            ctypes.memset(start + place + len(entry) - length, 0, length)
+        place += len(entry) + 1
+
+
 def child_environment(
     inherited: Mapping[str, str],
     *,

@@ -314,7 +314,8 @@ def _refuse_depth(text: str, name: str) -> None:
 
 
 def _error(name: str, reason: str, remedy: str) -> ConfigError:
-    return ConfigError(f"The configuration `{name}` cannot be used: {reason}.", remedy=remedy)
+    stop = "" if reason.endswith("?") else "."
+    return ConfigError(f"The configuration `{name}` cannot be used: {reason}{stop}", remedy=remedy)
 
 
 def _reason(error: Any) -> str:

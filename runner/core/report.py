@@ -76,7 +76,7 @@ def report(end: End) -> Report:
     elif end.warning:
         level = "warning"
     rows = [
-        ("Ticket", end.key),
+        ("Ticket", end.key or "none"),
         ("Phase", end.phase or "none"),
         ("Outcome", end.outcome),
         ("Why", end.reason),
@@ -107,8 +107,8 @@ def report(end: End) -> Report:
     return Report(
         level=level,
         title=f"ai-runner {end.outcome}",
-        message=f"{end.key}: {end.warning or end.reason} {end.remedy}".strip(),
-        summary=f"### ai-runner: {end.key} {end.outcome}\n\n| | |\n|---|---|\n{table}{listed}\n",
+        message=f"{f'{end.key}: ' if end.key else ''}{end.warning or end.reason} {end.remedy}".strip(),
+        summary=f"### ai-runner: {end.key or 'no ticket:'} {end.outcome}\n\n| | |\n|---|---|\n{table}{listed}\n",
     )
 
 

@@ -98,7 +98,13 @@ class Desk:
 
     def _read_prompts(self, folder: str, ref: str) -> dict[str, str]:
         found = {name: self.forge.file(f"{folder.strip('/')}/{name}.md", ref=ref) for name in prompts.names()}
-        return {name: text.decode("utf-8", "replace") for name, text in found.items() if text is not None}
+        texts = {name: text.decode("utf-8", "replace") for name, text in found.items() if text is not None}
+        if not texts:
+            raise ConfigError(
+                f"The folder `{folder}`, which `prompts` names, holds none of the prompts on `{ref}`.",
+                remedy=f"Correct `prompts`, or name the files as the built-in ones: {', '.join(f'{one}.md' for one in prompts.names())}.",
+            )
+        return texts
 
     @property
     def sources(self) -> Sources:

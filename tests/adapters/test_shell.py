@@ -270,6 +270,26 @@ def test_a_hardened_process_cannot_be_read_by_its_children():
     assert answer.stdout == "True 0 1\n(0, 0)\n"
 
 
+def test_a_forgotten_variable_is_in_no_file_of_proc():
+    """Not even root's look at the environment a process was started with shows a secret; ours is still held."""
+    code = (
+        "import os\nfrom runner.adapters.shell import forget_environment\n"
+        "forget_environment(['SECRET', 'ABSENT'])\n"
+        "shown = open('/proc/self/environ', 'rb').read()\n"
+        "print(b'hunter2' in shown, b'KEPT=here' in shown, os.environ['SECRET'])"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SECRET": "hunter2",
+        "KEPT": "here",
+        "PYTHONPATH": str(Path.cwd()),
+    }
+
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True)
+
+    assert done.stdout.split() == [b"False", b"True", b"hunter2"]
+
+
 def test_hardening_fails_nowhere(monkeypatch):
     """Where there is no such switch, hardening says so and does nothing."""
     monkeypatch.setattr(sys, "platform", "darwin")
