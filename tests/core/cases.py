@@ -781,6 +781,13 @@ def work_given_back_after_a_veto() -> Snapshot:
     return replace(snap, branch=branch(FIRST), pull_requests=(pull_request(FIRST, state="closed"),))
 
 
+@case("9b", "done", "edit")
+def work_that_was_pushed_before_its_run_failed_and_is_given_back() -> Snapshot:
+    snap = family(FIRST, failed_ticket(assigned(RON, BOT, 40)))
+    pushed = commit(FIRST, digest=input_of(snap))
+    return replace(snap, branch=branch(FIRST, pushed))
+
+
 @case("9b", "nothing")
 def an_over_budget_ticket() -> Snapshot:
     return family(FIRST, failed_ticket(labels=("ai:over-budget",)))

@@ -150,13 +150,16 @@ def retry(view: View) -> Decision | None:
 
 
 def _finish_failed(view: View) -> Decision | None:
-    """The work was pushed before something else failed: what is missing is done without asking the model again."""
+    """The work was pushed before something else failed: what is missing is done without asking the model again.
+
+    The label of a failure gives way to a claim first, so that a crash on the way is seen.
+    """
     finished = from_evidence(view)
-    if finished is None:
-        return None
-    labels = tuple(view.policy.label(name) for name in (phases.FAILED,) if view.has_label(name))
-    revived = (EditTicket(key=view.key, remove=labels),) if labels else ()
-    return replace(finished, effects=(*revived, *finished.effects))
+    if finished is None or not view.has_label(phases.FAILED):
+        return finished
+    failed, working = (view.policy.label(name) for name in (phases.FAILED, phases.WORKING))
+    revived = EditTicket(key=view.key, add=(working,), remove=(failed,))
+    return replace(finished, row="9b", effects=(revived,), again=True)
 
 
 def unmatched(view: View) -> Decision | None:

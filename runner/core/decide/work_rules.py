@@ -39,8 +39,11 @@ from runner.core.phases import Phase, State
 
 
 def pushed_but_not_told(view: View) -> Decision | None:
-    """Row 5: a run pushed its work for this very input and died before it said so: what it left is handed over."""
-    if not view.is_work_ticket or view.state is State.DONE:
+    """Row 5: a run pushed its work for this very input and died before it said so: what it left is handed over.
+
+    A failed ticket is row 9b's, which takes the label off first.
+    """
+    if not view.is_work_ticket or view.state is State.DONE or view.has_label(phases.FAILED):
         return None
     claim_said = view.newest(Kind.PROGRESS)
     # A run whose push had no answer left the ticket waiting, and what it pushed may be there.
