@@ -38,6 +38,7 @@ from runner.core.policy import Policy
 from runner.core.redact import Redactor
 from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound, Unavailable
 from runner.ports import CommentBody, Forge, NewSubTask, Publisher, Tickets, Transition
+from runner.workflow.precheck import unfit_create_screen
 
 READ_BACK_WAITS = (1.0, 3.0, 7.0)
 
@@ -305,12 +306,7 @@ class Applier:
         given = ("labels", "assignee", "parent", "summary", "description", *defaults)
         missing = self.tickets.missing_create_fields(project, kind.id, given)
         if missing:
-            raise ConfigError(
-                f"Sub-tasks of type “{kind.name}” cannot be created in project {project}: "
-                f"the create screen needs or lacks {', '.join(missing)}.",
-                remedy="Add Labels and Assignee to that create screen, and give required fields a value under "
-                "`jira.field_defaults.create`.",
-            )
+            raise unfit_create_screen(f"{kind.name} in project {project}", missing)
         self._kind = kind
         return kind
 

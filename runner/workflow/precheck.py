@@ -13,6 +13,8 @@ from runner.errors import ConfigError
 from runner.ports import Tickets
 
 _PARENT = (State.PLAN_REVIEW, State.IN_PROGRESS, State.BLOCKED, State.DONE)
+# Fields of ours on a create screen; whatever else it misses is required by the project.
+OURS = frozenset({"description", "labels", "assignee"})
 _WORK = (State.IN_PROGRESS, State.IN_TESTING, State.BLOCKED, State.DONE)
 
 
@@ -100,11 +102,22 @@ def _check_sub_tasks(ticket: Ticket, policy: Policy, tickets: Tickets) -> Ticket
             remedy="Correct the field's id, or add the field to that screen.",
         )
     if missing:
-        raise ConfigError(
-            f"The create screen of {kind.name} in project {ticket.project_key} needs or lacks {', '.join(missing)}.",
-            remedy="Add Labels and Assignee to that screen, and give required fields a value under `jira.field_defaults.create`.",
-        )
+        raise unfit_create_screen(f"{kind.name} in project {ticket.project_key}", missing)
     return kind
+
+
+def unfit_create_screen(of: str, missing: Sequence[str]) -> ConfigError:
+    """The fields that people see as required, and ours that are not on the screen, each with its own cure."""
+    lacking = [name.capitalize() for name in missing if name in OURS]
+    required = [name for name in missing if name not in OURS]
+    problems = [f"lacks {', '.join(lacking)}"] if lacking else []
+    remedies = [f"Add {', '.join(lacking)} to that screen."] if lacking else []
+    if required:
+        problems.append(f"requires {', '.join(required)}")
+        remedies.append(
+            "Give required fields a value under `jira.field_defaults.create`, or make them optional."
+        )
+    return ConfigError(f"The create screen of {of} {' and '.join(problems)}.", remedy=" ".join(remedies))
 
 
 def _check_accounts(snapshot: Snapshot, policy: Policy, tickets: Tickets) -> None:

@@ -259,7 +259,7 @@ def test_assignee_not_on_the_edit_screen(tmp_path: Path) -> None:
 def test_field_missing_on_the_create_screen(name: str, tmp_path: Path) -> None:
     """A create screen without Labels or Assignee is told before any model is asked."""
     with team(tmp_path, prepare=project(not_on_create=[name])) as acme:
-        stuck(acme, "create screen of Sub-task", name, "Add Labels and Assignee")
+        stuck(acme, "create screen of Sub-task", f"Add {name.capitalize()} to that screen")
 
 
 def test_required_field_without_a_value(tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_required_field_without_a_value(tmp_path: Path) -> None:
     with team(tmp_path, prepare=project(create_fields=[COLOUR])) as acme:
         key = acme.ask(fields={COLOUR.id: {"value": "Till"}})
         text = told(acme.run(key), acme)
-        assert "needs or lacks Team" in text
+        assert "requires Team" in text
         assert "`jira.field_defaults.create`" in text
 
 

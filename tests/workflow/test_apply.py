@@ -334,7 +334,7 @@ def test_a_create_screen_that_lacks_fields_is_named() -> None:
     world = parent_world()
     world.tickets.missing = ("Team", "labels")
 
-    with pytest.raises(ConfigError, match="needs or lacks Team"):
+    with pytest.raises(ConfigError, match="requires Team"):
         apply(world, SUB_TASK)
 
     assert world.line.sent == []

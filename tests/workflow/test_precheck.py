@@ -142,9 +142,9 @@ def test_labels_on_the_edit_screen() -> None:
 
 
 def test_the_create_screen() -> None:
-    """What the create screen needs or lacks is listed; configured values count as given."""
+    """What the create screen lacks and what it requires is listed apart; configured values count as given."""
     project = Project(missing=("Team", "labels"))
-    assert "needs or lacks Team, labels" in refusal(
+    assert "lacks Labels and requires Team." in refusal(
         project, {"field_defaults": {"create": {"customfield_1": 3}}}
     )
     assert "customfield_1" in project.given
