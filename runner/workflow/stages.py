@@ -19,7 +19,7 @@ from runner.core.decide.errors import on_error
 from runner.core.decide.outcomes import bill_of
 from runner.core.decide.view import View
 from runner.core.digests import digest
-from runner.core.effects import Dispatch, Effect, Push
+from runner.core.effects import Dispatch, EditTicket, Effect, Push
 from runner.core.handover import Context, Delivered, Linked, Result, Said, SpentRecord, Work, WorkFile
 from runner.core.markers import is_marker_line
 from runner.core.model import Account, Comment, Repository, Snapshot
@@ -450,7 +450,15 @@ def tell(desk: Desk, error: RunnerError | None, phase: Phase | None, result: Res
             raise
         # What is wrong with the project may be the very thing that telling it needs; the log and the end say it.
         desk.console.log(f"{desk.key}: not all of this could be told: {exc.summary}")
+        _assign_at_least(desk, decision.effects)
     return _end(desk, decision, snapshot, result)
+
+
+def _assign_at_least(desk: Desk, effects: Sequence[Effect]) -> None:
+    """Hand the ticket over where nothing else of its end can be written, so that the next run has nothing to tell."""
+    for effect in effects:
+        if isinstance(effect, EditTicket) and effect.assignee != "keep":
+            desk.tickets.assign(desk.key, effect.assignee)
 
 
 def _read_for_telling(desk: Desk) -> tuple[Snapshot, RunnerError | None]:

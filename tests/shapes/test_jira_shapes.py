@@ -240,6 +240,7 @@ def test_labels_not_editable(tmp_path: Path) -> None:
         assert "Add the field Labels to that screen" in ran.error.remedy
         assert ran.file is None
         assert ran.end.exit_code == 2
+        assert acme.run(key).writes == 0, "it says so once, to the person who has the ticket now"
 
 
 def test_assignee_not_on_the_edit_screen(tmp_path: Path) -> None:
