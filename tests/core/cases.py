@@ -735,6 +735,14 @@ def failed_ticket(
     )
 
 
+@case("5", "done", "comment:progress", "move:in_testing", "assign:ron")
+def a_service_that_went_away_between_the_hand_over_comment_and_the_hand_over() -> Snapshot:
+    said = ours(marker(Kind.HANDOVER, key=FIRST), 32)
+    waits = ours(marker(Kind.PROGRESS, key=FIRST, until=NOW), 33)
+    own = sub_task(FIRST, "alpha", "In Progress", labels=["ai:waiting"], comments=[said, waits])
+    return replace(family(FIRST, own), branch=branch(FIRST), pull_requests=(pull_request(FIRST),))
+
+
 @case("9b", "done", "ask:implement")
 def a_failed_ticket_given_back_by_a_person() -> Snapshot:
     return family(FIRST, failed_ticket(assigned(RON, BOT, 40)))

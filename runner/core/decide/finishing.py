@@ -20,7 +20,8 @@ from runner.core.phases import Phase, State
 def said_but_not_done(view: View) -> Decision | None:
     """Finish the hand-over after the comment that was its last word."""
     word = view.last_word
-    is_claimed = view.has_label(phases.WORKING) or view.attempts > 0
+    # A service that went away between the comment and the hand-over left the ticket waiting instead.
+    is_claimed = view.has_label(phases.WORKING) or view.has_label(phases.WAITING) or view.attempts > 0
     # What ends without a claim, such as a missing base branch, is seen by its status and its assignee.
     is_half_blocked = view.is_mine and view.state is State.BLOCKED
     if word is None or is_touched_since(view, word):
