@@ -29,10 +29,11 @@ SINGLE = (Kind.PROGRESS, Kind.FAILURE)
 
 
 def markers(arena: Arena, issue: Issue) -> list[tuple[StoredComment, Marker]]:
-    """Comments of the runner with what they record."""
+    """Comments of the runner, as it left them, with what they record."""
     found = []
     for comment in issue.comments:
-        line = adf.read(comment.body).last_line if comment.author == arena.bot else ""
+        is_ours = comment.author == comment.editor == arena.bot
+        line = adf.read(comment.body).last_line if is_ours else ""
         if is_marker_line(line):
             found.append((comment, from_line(line)))
     return found

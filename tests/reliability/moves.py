@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 
 import requests
 
+from runner.sandbox.jira.adf import from_text
+from runner.sandbox.jira.records import StoredComment
 from runner.sandbox.people import Refused
-from tests.reliability.arena import Arena
+from tests.reliability.arena import PROJECT, Arena
 
 Move = Callable[[Arena, str], object]
 
@@ -34,6 +36,39 @@ def _delete_sub_task(arena: Arena, key: str) -> None:
     if issue.parent_id is None or len(arena.site.issues[issue.parent_id].sub_task_ids) < 2:
         raise Refused("the last one stays")
     arena.site.delete_issue(issue)
+
+
+def _newest_of_ours(arena: Arena, key: str) -> StoredComment:
+    found = [one for one in arena.issue(key).comments if one.author == arena.bot]
+    if not found:
+        raise Refused(f"the runner said nothing on {key}")
+    return found[-1]
+
+
+def _edit_comment_of_ours(arena: Arena, key: str) -> None:
+    """With the permission to edit all comments; the last line stays."""
+    comment = _newest_of_ours(arena, key)
+    body = {**comment.body, "content": [*from_text("No, wait.")["content"], *comment.body["content"]]}
+    arena.site.edit_comment(arena.issue(key), comment, arena.rita.account, body)
+
+
+def _delete_comment_of_ours(arena: Arena, key: str) -> None:
+    arena.issue(key).comments.remove(_newest_of_ours(arena, key))
+
+
+def _clone(arena: Arena, key: str) -> None:
+    issue = arena.issue(key)
+    if issue.parent_id is None:
+        raise Refused("only sub-tasks are cloned here")
+    parent = arena.site.issues[issue.parent_id].key
+    if len(arena.sub_tasks(parent)) > 4:
+        raise Refused("enough of them")
+    labels = sorted(arena.labels(key))
+    arena.rita.create_ticket("CLONE", type="Sub-task", project=PROJECT, parent=parent, labels=labels)
+
+
+def _reorder(arena: Arena, key: str) -> None:
+    arena.issue(key).sub_task_ids.reverse()
 
 
 def _comment_and_give(arena: Arena, key: str) -> None:
@@ -71,6 +106,10 @@ MOVES: Mapping[str, Move] = {
     "delete the branch": lambda arena, key: arena.delete_branch(f"ai/{key}"),
     "fail a check": lambda arena, key: arena.fail_check(f"ai/{key}"),
     "delete": _delete_sub_task,
+    "edit the runner's comment": _edit_comment_of_ours,
+    "delete the runner's comment": _delete_comment_of_ours,
+    "clone": _clone,
+    "reorder": _reorder,
 }
 
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.reliability import scenes
 from tests.reliability.conftest import IS_FULL
+from tests.reliability.faulting import FaultyLine, by_chance
 from tests.reliability.invariants import is_at_rest, violations
 from tests.reliability.moves import MOVES, make
 from tests.reliability.runs import Ran, Runs
@@ -54,6 +55,12 @@ class Anything(RuleBasedStateMachine):
     def a_run_goes_wrong(self, pick: int, at: int, crash: Crash, concludes: bool) -> None:
         """A run dies, or an answer is lost."""
         self.runs.run(self._key(pick), line=Line(crashes={at: Crash(crash)}), concludes=concludes)
+
+    @rule(pick=st.integers(0, 5), seed=st.integers(0, 10_000), share=st.sampled_from([0.05, 0.2]))
+    def a_run_meets_faults(self, pick: int, seed: int, share: float) -> None:
+        """Services fail, limit or answer nonsense in the middle of a run."""
+        line = FaultyLine(clock=self.arena.clock, choose=by_chance(str(seed), share))
+        self.runs.run(self._key(pick), line=line)
 
     @rule(pick=st.integers(0, 5))
     def a_run(self, pick: int) -> None:
