@@ -15,7 +15,7 @@ from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import undisturbed
 from tests.reliability.invariants import differences, end_of, violations
 from tests.reliability.scenes import PHASES, Scene
-from tests.reliability.schedule import Boundary, Choose, by_seed, every_path, switching, together
+from tests.reliability.schedule import Boundary, Choose, Path, by_seed, every_path, switching, together
 from tests.reliability.settling import settle
 from tests.reliability.tally import count
 
@@ -92,7 +92,14 @@ def test_two_runs_held_at_any_two_requests_end_as_one_run(phase: str, request: p
 
 
 @pytest.mark.parametrize("phase", PHASES)
-@pytest.mark.parametrize("parties", [2, 3])
+def test_a_claim_after_anothers_hand_over_changes_nothing(phase: str, request: pytest.FixtureRequest) -> None:
+    """One run has read everything and is held before its first write; another one does all; then the first goes on."""
+    late = Path(start=(0, 1))
+    judge(request, "a late claim", {phase: at_once(phase, 2, late, at="writes")})
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("parties", [2, 3] if IS_FULL else [3])
 def test_runs_switched_at_any_request_end_as_one_run(
     phase: str, parties: int, request: pytest.FixtureRequest
 ) -> None:

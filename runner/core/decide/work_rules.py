@@ -61,7 +61,8 @@ def feedback(view: View) -> Decision | None:
     if pull_request is None and not (is_handed_over and view.is_mine):
         return None
     if view.is_asked_to_revise or view.failed_checks:
-        return ask_for_work(view, "6", (*view.unread, *view.failed_checks))
+        # Another run may have pushed its answer to this very feedback while the ticket was being read.
+        return from_evidence(view) or ask_for_work(view, "6", (*view.unread, *view.failed_checks))
     if is_handed_over and view.is_mine:
         who = hand(view, "reviewer")
         at = view.assigned_to_me.at if view.assigned_to_me is not None else ""
