@@ -458,7 +458,10 @@ def _assign_at_least(desk: Desk, effects: Sequence[Effect]) -> None:
     """Hand the ticket over where nothing else of its end can be written, so that the next run has nothing to tell."""
     for effect in effects:
         if isinstance(effect, EditTicket) and effect.assignee != "keep":
-            desk.tickets.assign(desk.key, effect.assignee)
+            try:
+                desk.tickets.assign(desk.key, effect.assignee)
+            except ConfigError as exc:
+                desk.console.log(f"{desk.key}: it could not be assigned either: {exc.summary}")
 
 
 def _read_for_telling(desk: Desk) -> tuple[Snapshot, RunnerError | None]:
