@@ -107,7 +107,7 @@ def test_runs_switched_at_any_request_end_as_one_run(
 ) -> None:
     """Two and three runs of every phase, switched by lot: bounded damage, and the same end."""
     often = phase in OFTEN
-    full = (40 if often else 8) if parties == 2 else (15 if often else 4)
+    full = (30 if often else 6) if parties == 2 else (12 if often else 3)
     seeds = range(full) if IS_FULL else range(7, 8)
     cases = {str(seed): at_once(phase, parties, by_seed(seed)) for seed in seeds}
     judge(request, f"{parties} runs at once, by seed", cases)
