@@ -7,6 +7,7 @@ from functools import cache
 
 import pytest
 
+from runner.errors import RunnerError
 from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import Case, recover, undisturbed
 from tests.reliability.faulting import FAULTS, Fault, FaultyLine, by_chance, once
@@ -27,6 +28,8 @@ SENDERS = (
     "closed",
     "restack",
     "completion",
+    "shared_revise",
+    "shared_merge",
 )
 RANDOM_PHASES = ("plan", "breakdown", "implement", "revise", "restack")
 FAST_KINDS = 1
@@ -95,6 +98,33 @@ def test_a_fault_at_any_kind_of_request_is_dealt_with_by_its_class(
     bad = {kind: case.problems for kind, case in cases.items() if case.problems}
     count(request, "HTTP faults", cases=len(cases), converged=len(cases) - len(bad), violated=len(bad))
     assert not bad, "\n".join(f"{kind} ({kinds()[kind]}): {problems}" for kind, problems in bad.items())
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
+def test_a_sweep_that_meets_a_fault_is_made_up_for_by_the_next(
+    fault: Fault, request: pytest.FixtureRequest
+) -> None:
+    """It writes nothing, and ends in words unless the fault passed; whoever waits is woken by the next sweep."""
+    asked = dict.fromkeys(sent.kind for sent in PHASES["plan"]().copy().runs().sweep().line.sent)
+    bad = {kind: problems for kind in asked if (problems := _swept(fault, kind))}
+    count(request, "HTTP faults", cases=len(asked), converged=len(asked) - len(bad), violated=len(bad))
+    assert bad == {}
+
+
+def _swept(fault: Fault, kind: str) -> list[str]:
+    scene = PHASES["plan"]().copy()
+    runs, problems = scene.runs(), []
+    line = FaultyLine(clock=scene.arena.clock, choose=once(kind, fault))
+    try:
+        runs.sweep(line=line)
+    except RunnerError as error:
+        if error.exit_code not in (2, 3, 4):
+            problems.append(f"exit {error.exit_code}: {error}")
+    if not line.met or line.writes:
+        problems.append(f"met {line.met}, {line.writes} writes")
+    if scene.key not in runs.sweep().dispatched:
+        problems.append("the next sweep wakes nobody")
+    return problems
 
 
 @pytest.mark.parametrize("phase", RANDOM_PHASES)
