@@ -17,6 +17,7 @@ import base64
 import json as jsonlib
 import random
 import re
+import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, Unauthoriz
 MAX_BYTES = 10 * 1024 * 1024
 MAX_HOPS = 5
 MESSAGE_LIMIT = 500
+# Five thousand lists inside each other, each four levels of an answer; a thread's stack holds more.
+JSON_DEPTH = 25_000
 ERROR_BODY_BYTES = 64 * 1024
 # GitHub asks for at least a minute when a secondary limit names no time.
 SECONDARY_LIMIT_SECONDS = 60.0
@@ -507,7 +510,7 @@ class HttpClient:
                 f"status {answer.status_code} with {media_type or 'no type'}, not JSON", may_be_done=True
             )
         try:
-            return self._response(call, answer, body, jsonlib.loads(body))
+            return self._response(call, answer, body, _parsed(body))
         except (ValueError, RecursionError) as exc:
             raise _Failure("the answer's JSON is damaged", may_be_done=True) from exc
 
@@ -723,6 +726,22 @@ def _epoch_of_reset(text: str) -> float | None:
     except ValueError:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _parsed(body: bytes) -> object:
+    """The JSON of a body, as deep as documents of people get; RecursionError beyond JSON_DEPTH.
+
+    Python's own limit is reached by some two hundred lists inside each other, which a ticket may hold.
+    """
+    usual = sys.getrecursionlimit()
+    try:
+        return jsonlib.loads(body)
+    except RecursionError:
+        sys.setrecursionlimit(max(usual, JSON_DEPTH))
+        try:
+            return jsonlib.loads(body)
+        finally:
+            sys.setrecursionlimit(usual)
 
 
 def _parsed_or_none(body: bytes) -> object:

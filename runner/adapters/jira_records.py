@@ -132,7 +132,16 @@ def rich_text(value: object) -> str:
     """A document as Markdown; a plain string (custom fields of one line) as it is."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else adf.read(value).markdown
+    return value if isinstance(value, str) else _read(value).markdown
+
+
+def _read(document: object) -> adf.AdfText:
+    """A document; words in place of one that is too deep or too large, so that one text does not hide a ticket."""
+    try:
+        return adf.read(document)
+    except adf.AdfTooLarge as exc:
+        words = f"(This text could not be read. {exc.summary})"
+        return adf.AdfText(markdown=words, body_markdown=words, code_blocks=(), last_line="")
 
 
 def plain_value(value: object) -> str:
@@ -149,7 +158,7 @@ def comment(data: Mapping[str, Any]) -> Comment:
     """A comment. One for a role, a group or a service desk's agents only is counted and not read."""
     author = account(data.get("author"))
     is_restricted = bool(data.get("visibility")) or data.get("jsdPublic") is False
-    text = None if is_restricted else adf.read(data["body"])
+    text = None if is_restricted else _read(data["body"])
     is_marked = text is not None and MARKER_WORD in text.last_line
     return Comment(
         id=str(data["id"]),

@@ -6,6 +6,7 @@ import base64
 import logging
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -439,6 +440,16 @@ def test_a_huge_answer_to_a_read_is_refused_at_once(web: responses.RequestsMock)
     with pytest.raises(TooLarge):
         client().get("/x")
     assert len(web.calls) == 1
+
+
+def test_what_people_nest_deeply_is_read(web: responses.RequestsMock) -> None:
+    """Lists inside each other make an answer deeper than Python's usual limit, which holds again afterwards."""
+    usual = sys.getrecursionlimit()
+    body = b'{"content": [' * 10_000 + b"]}" * 10_000
+    answers(web, "GET", {"body": body, "content_type": "application/json"})
+
+    assert list(client().get("/x").mapping()) == ["content"]
+    assert sys.getrecursionlimit() == usual
 
 
 def test_a_huge_answer_to_a_write_is_ambiguous(web: responses.RequestsMock) -> None:

@@ -1055,3 +1055,25 @@ def test_a_key_cannot_leave_its_place(web: responses.RequestsMock, elsewhere: Ji
     web.get(re.compile(r"https://jira\.example/rest/api/3/issue/[^/?]+\?fields=.*"), status=404)
     with pytest.raises(NotFound):
         elsewhere.ticket(key)
+
+
+@pytest.mark.parametrize("depth", [250, 5_000])
+def test_a_text_too_deep_does_not_hide_its_ticket(depth: int) -> None:
+    """What could not be read is said in its place; a comment like that is no marker."""
+    node: Any = {"type": "paragraph", "content": [{"type": "text", "text": "Deep."}]}
+    for _ in range(depth):
+        node = {"type": "bulletList", "content": [{"type": "listItem", "content": [node]}]}
+    document = {"type": "doc", "version": 1, "content": [node]}
+    said = {
+        "id": "1",
+        "author": {"accountId": "rita"},
+        "body": document,
+        "created": "2026-03-01T09:00:00.000+0000",
+        "updated": "2026-03-01T09:00:00.000+0000",
+    }
+
+    comment = jira_records.comment(said)
+
+    told = jira_records.rich_text(document)
+    assert (comment.text, comment.last_line) == (told, "")
+    assert told.startswith("(This text could not be read. A Jira text makes a document nested more than")
