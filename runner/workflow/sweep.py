@@ -55,16 +55,19 @@ def sweep_stage(desk: Desk, *, limit: int = 20, dry_run: bool = False) -> End:
 def sweep_query(policy: Policy) -> str:
     """Open tickets that are the runner's, that carry the labels of a run or of a parked one, or that have a plan.
 
-    Whoever approves a plan need not give the ticket to the runner.
+    Whoever approves a plan need not give the ticket to the runner. A failed ticket is somebody else's, unless a person
+    gave it back.
     """
     active = ", ".join(f'"{policy.label(name)}"' for name in (phases.WORKING, phases.WAITING))
-    held = ", ".join(f'"{label}"' for label in sorted(_held(policy)))
+    failed = policy.label(phases.FAILED)
+    held = ", ".join(f'"{label}"' for label in sorted(_held(policy) - {failed}))
     projects = policy.jira.projects
     scope = f"project in ({', '.join(projects)}) AND " if projects else ""
     planned = f'(labels = "{policy.label(phases.PLANNED)}" AND statusCategory = "In Progress")'
     return (
         f"{scope}statusCategory != Done AND (assignee = currentUser() OR labels in ({active}) OR {planned}) "
-        f"AND (labels is EMPTY OR labels not in ({held})) ORDER BY updated ASC"
+        f"AND (labels is EMPTY OR labels not in ({held})) "
+        f'AND (assignee = currentUser() OR labels is EMPTY OR labels not in ("{failed}")) ORDER BY updated ASC'
     )
 
 

@@ -46,6 +46,24 @@ def test_a_lost_event_is_made_up_for(name: str) -> None:
     assert scene.key in scene.runs().sweep().dispatched
 
 
+def test_a_failed_ticket_is_left_alone_until_it_is_given_back() -> None:
+    """Its label says that a person must act; once one did, the lost event is made up for."""
+    scene = scenes.broken_down().copy()
+    arena, key = scene.arena, scene.arena.sub_tasks(scene.parent)[0]
+    arena.rita.label(key, add=["ai:try-1", "ai:try-2", "ai:try-3"])
+    runs = scene.runs()
+    runs.run(key)
+    assert "ai:failed" in arena.issue(key).labels
+    arena.clock.advance(0.4 * HOUR)
+    assert key not in runs.sweep().dispatched
+
+    arena.rey.assign(key, arena.bot)
+    arena.clock.advance(0.4 * HOUR)
+
+    assert key in runs.sweep().dispatched
+    assert runs.run(key).model_calls == 1
+
+
 def _dead_run(scene: Scene) -> None:
     scene.runs().run(scene.key, line=Line(crashes={4: Crash.BEFORE}))
 
