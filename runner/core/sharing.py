@@ -28,7 +28,8 @@ def owner_of(point: Feedback, contributions: Sequence[Contribution]) -> str | No
     A review's summary is about the files of its inline comments. Contributions are oldest first. Only those count that were there when the point was made, so that a later
     sub-task does not inherit what was said before it; ``None`` without any contribution.
     """
-    there = [one for one in contributions if one.commit.committed <= point.version] or contributions
+    # Both are whole seconds: nobody says something about a commit within the second in which it was made.
+    there = [one for one in contributions if one.commit.committed < point.version] or contributions
     paths = {point.path} if point.path else set(point.beside)
     touching = [one.key for one in there if paths.intersection(one.commit.files)]
     if touching:

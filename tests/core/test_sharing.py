@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from runner.core.feedback import Feedback
 from runner.core.model import CommitInfo
 from runner.core.sharing import Contribution, contributors, owner_of
@@ -57,6 +59,12 @@ def test_who_joins_later_does_not_inherit_what_was_said_before() -> None:
     """Otherwise a run's own push would change what it was asked."""
     assert owner_of(point(15), HISTORY) == "A-2"
     assert owner_of(point(15, "a.py"), HISTORY) == "A-2"
+
+
+def test_an_answer_within_the_same_second_is_no_part_of_what_was_said() -> None:
+    """A run that is quicker than the clock does not take over what it answers."""
+    said = replace(point(20, "", "a.py", "b.py"), version=HISTORY[1].commit.committed)
+    assert owner_of(said, HISTORY) == "A-2"
 
 
 def test_after_a_rewrite_of_all_commits_points_still_have_an_owner() -> None:
