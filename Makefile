@@ -7,6 +7,8 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 RUN := $(PYTHON) -I -m runner
 TOOLS := scripts/install-locked scripts/find-python requirements/uv.txt
+# Tests that run more cases when AI_RUNNER_FULL is set; `make test` runs the others whole.
+FULL := tests/agent/test_edits.py tests/agent/test_tools.py tests/reliability tests/shapes tests/test_demo.py
 WORKFLOWS := $(wildcard .github/workflows/*.yml) docs/workflow/ai-runner.yml
 
 .PHONY: help demo test test-full check format bench lock clean
@@ -23,7 +25,7 @@ test: $(VENV)/dev.stamp ## The tests
 	@$(PYTHON) -m pytest -q -n auto $(ARGS)
 
 test-full: $(VENV)/dev.stamp ## Every crash, fault, race and edit, then the story through act
-	@AI_RUNNER_FULL=1 $(PYTHON) -m pytest -q -n auto $(ARGS)
+	@AI_RUNNER_FULL=1 $(PYTHON) -m pytest -q -n auto $(FULL) $(ARGS)
 	$(RUN) demo --via act --provider anthropic
 	$(RUN) demo --via act --provider openai
 

@@ -151,3 +151,19 @@ def test_installing_again_keeps_the_environment(machine: Machine) -> None:
     assert machine.run("install-locked", str(environment), "dev").returncode == 0
     assert (environment / "mark").exists()
     assert machine.asked_of_uv[-1].endswith("requirements/dev.txt")
+
+
+def test_the_full_run_holds_every_test_that_has_more_cases_in_it() -> None:
+    """A file that asks for AI_RUNNER_FULL and is not named in the Makefile would never run in full."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = next(line for line in makefile.splitlines() if line.startswith("FULL := ")).split()[2:]
+    asking = [
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("*.py")
+        if path != Path(__file__) and ("AI_RUNNER_FULL" in (text := path.read_text()) or "IS_FULL" in text)
+    ]
+
+    assert [
+        one for one in asking if not any(one == name or one.startswith(f"{name}/") for name in named)
+    ] == []
+    assert all((ROOT / name).exists() for name in named)
