@@ -7,55 +7,33 @@ import select
 import socket
 import socketserver
 import ssl
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-_LEAF = """\
-basicConstraints=critical,CA:FALSE
-keyUsage=critical,digitalSignature
-extendedKeyUsage=serverAuth
-subjectAltName={names}
-authorityKeyIdentifier=keyid
-subjectKeyIdentifier=hash
-"""
+import trustme
 
 
 @dataclass(frozen=True, kw_only=True)
 class Authority:
-    """An authority of our own, made with the command ``openssl``. ``file`` holds its certificate."""
+    """An authority of our own. ``file`` holds its certificate."""
 
-    folder: Path
-
-    @property
-    def file(self) -> Path:
-        return self.folder / "authority.pem"
+    file: Path
+    keys: trustme.CA
 
     @classmethod
     def create(cls, folder: Path) -> Authority:
         folder.mkdir()
-        extensions = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
-        added = [part for one in extensions for part in ("-addext", one)]
-        self = cls(folder=folder)
-        self._openssl("req", "-x509", *_KEY, "-days", "2", "-subj", "/CN=Acme Authority", *added,
-                      "-keyout", "authority.key", "-out", str(self.file))  # fmt: skip
+        self = cls(file=folder / "authority.pem", keys=trustme.CA(organization_name="Acme Authority"))
+        self.keys.cert_pem.write_to_path(str(self.file))
         return self
 
     def server(self, *names: str) -> ssl.SSLContext:
-        """What a server at these names (as in ``IP:127.0.0.1``) speaks TLS with."""
-        self._openssl("req", *_KEY, "-subj", "/CN=server", "-keyout", "server.key", "-out", "server.csr")
-        (self.folder / "leaf.cnf").write_text(_LEAF.format(names=",".join(names or ("IP:127.0.0.1",))))
-        self._openssl("x509", "-req", "-in", "server.csr", "-CA", "authority.pem", "-CAkey", "authority.key",
-                      "-CAcreateserial", "-days", "2", "-extfile", "leaf.cnf", "-out", "server.pem")  # fmt: skip
+        """What a server at these names or addresses speaks TLS with; without any, at 127.0.0.1."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self.folder / "server.pem", self.folder / "server.key")
+        self.keys.issue_cert(*(names or ("127.0.0.1",))).configure_cert(context)
         return context
-
-    def _openssl(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=self.folder, check=True, capture_output=True)
 
 
 class Proxy(socketserver.ThreadingTCPServer):

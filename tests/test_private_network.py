@@ -36,7 +36,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def server(authority: Authority) -> ssl.SSLContext:
-    return authority.server("IP:127.0.0.1")
+    return authority.server("127.0.0.1")
 
 
 @dataclass(frozen=True, kw_only=True)
