@@ -10,10 +10,10 @@ from runner.sandbox.jira.adf import from_text
 from runner.sandbox.server import json_response
 from tests.reliability import scenes
 from tests.reliability.arena import PROJECT
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.invariants import is_at_rest, violations
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.settling import settle
+from tests.reliability.tally import IS_FULL
 from tests.reliability.wire import Interfere, Line, Sent
 
 

@@ -13,11 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import Case, crash, undisturbed
 from tests.reliability.invariants import everything
 from tests.reliability.scenes import PHASES
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 from tests.reliability.wire import GIT, Crash, Line, Sent
 
 # The fast subset looks at every third write, each time at another end of it, and at one pair of a phase.

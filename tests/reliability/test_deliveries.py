@@ -8,11 +8,10 @@ import random
 import pytest
 
 from tests.reliability import scenes
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.invariants import differences, end_of, is_at_rest, violations
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.settling import MAX_RUNS
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 
 
 def _delivered(deliveries: list[str], scene: Scene) -> list[str]:

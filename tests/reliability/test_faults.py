@@ -8,13 +8,12 @@ from functools import cache
 import pytest
 
 from runner.errors import RunnerError
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import Case, recover, undisturbed
 from tests.reliability.faulting import FAULTS, Fault, FaultyLine, by_chance, once
 from tests.reliability.invariants import violations
 from tests.reliability.runs import Ran
 from tests.reliability.scenes import PHASES
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 from tests.reliability.wire import GIT
 
 # Together these send every kind of request that the product knows.

@@ -14,12 +14,11 @@ from werkzeug.wrappers import Request, Response
 from runner.sandbox.git_http import service_of
 from runner.sandbox.github import GitHubSandbox
 from tests.reliability.arena import REPOSITORY, Arena
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import Case, recover, undisturbed
 from tests.reliability.invariants import markers, violations
 from tests.reliability.runs import Ran, Runs
 from tests.reliability.scenes import PHASES
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 from tests.reliability.wire import Line
 
 Make = Callable[[], Response]

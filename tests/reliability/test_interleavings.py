@@ -11,13 +11,12 @@ from collections.abc import Mapping
 import pytest
 
 from tests.reliability import scenes
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import undisturbed
 from tests.reliability.invariants import differences, end_of, violations
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.schedule import Boundary, Choose, Path, by_seed, every_path, switching, together
 from tests.reliability.settling import settle
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 
 Problems = Mapping[str, list[str]]
 # Phases in which most is created.

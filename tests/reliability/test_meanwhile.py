@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.invariants import violations
 from tests.reliability.moves import any_move, make
 from tests.reliability.scenes import PHASES
 from tests.reliability.settling import settle
+from tests.reliability.tally import IS_FULL
 from tests.reliability.test_interleavings import judge
 from tests.reliability.wire import Line, Sent
 

@@ -8,13 +8,12 @@ from functools import cache
 import pytest
 
 from tests.reliability.arena import Arena
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import Case, recover, undisturbed
 from tests.reliability.faulting import FAULTS, Fault, FaultyLine
 from tests.reliability.invariants import markers, violations
 from tests.reliability.runs import Ran
 from tests.reliability.scenes import PHASES, Scene
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 from tests.reliability.wire import Sent
 
 SENDERS = ("plan", "breakdown", "implement", "implement_stacked", "revise", "merge", "restack", "completion")

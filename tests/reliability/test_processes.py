@@ -14,12 +14,11 @@ from runner.core.handover import WorkFile, read_file, write_file
 from runner.sandbox.github import GitHubSandbox
 from runner.sandbox.jira import JiraSandbox
 from tests.reliability.arena import BOT_EMAIL, BOT_TOKEN, REPOSITORY, RUN_TOKEN
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.crashing import MAX_FURTHER_RUNS, undisturbed
 from tests.reliability.invariants import differences, end_of, violations
 from tests.reliability.processes import origin
 from tests.reliability.scenes import PHASES, Scene
-from tests.reliability.tally import count
+from tests.reliability.tally import IS_FULL, count
 from tests.reliability.wire import QUERIES
 
 FAST_PHASES = ("plan", "breakdown", "implement", "revise")

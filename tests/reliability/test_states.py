@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from tests.reliability import scenes
-from tests.reliability.conftest import IS_FULL
 from tests.reliability.faulting import FaultyLine, by_chance
 from tests.reliability.invariants import is_at_rest, violations
 from tests.reliability.moves import MOVES, make
 from tests.reliability.runs import Ran, Runs
+from tests.reliability.tally import IS_FULL
 from tests.reliability.wire import Crash, Line
 
 STARTS = {
