@@ -19,6 +19,7 @@ from runner.core.model import (
     PullRequest,
     PullRequestGlance,
     Repository,
+    ReviewComment,
     Status,
     Ticket,
     TicketType,
@@ -247,6 +248,10 @@ class Forge(Protocol):
 
     def comment(self, number: int, body: str) -> None:
         """Write a comment in the pull request's conversation."""
+        ...
+
+    def retract(self, number: int, said: ReviewComment, *, is_inline: bool) -> None:
+        """Remove a comment of ours from the conversation, or from a thread; one that is gone already is no error."""
         ...
 
     def may_write(self, login: str) -> bool:

@@ -538,6 +538,17 @@ class FakeForge:
         comments = (*self.pulls[number].comments, self._remark(body))
         self._change("comment pull request", number, comments=comments)
 
+    def retract(self, number: int, said: ReviewComment, *, is_inline: bool) -> None:
+        """Remove a comment of ours."""
+        one = self.pulls[number]
+        threads = tuple(
+            replace(thread, comments=tuple(each for each in thread.comments if each.id != said.id))
+            for thread in one.threads
+        )
+        comments = tuple(each for each in one.comments if each.id != said.id)
+        changed = {"threads": threads} if is_inline else {"comments": comments}
+        self._change("retract", number, **changed)
+
     def _remark(self, body: str) -> ReviewComment:
         now = self.clock()
         id_ = f"g{len(self.line.sent)}"

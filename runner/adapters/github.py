@@ -339,6 +339,21 @@ class GitHubForge:
         """Write a comment in the pull request's conversation; Ambiguous when the answer was lost."""
         self._post(f"/issues/{number}/comments", {"body": body})
 
+    def retract(self, number: int, said: ReviewComment, *, is_inline: bool) -> None:
+        """Remove a comment of ours. Threads come without the number that REST wants, so it is looked up."""
+        if is_inline:
+            items = self._list(f"/pulls/{number}/comments")
+            with _shape():
+                ids = [item["id"] for item in items if item["node_id"] == said.node_id]
+            paths = [f"/pulls/comments/{id_}" for id_ in ids]
+        else:
+            paths = [f"/issues/comments/{segment(said.id)}"]
+        for path in paths:
+            try:
+                self._http.request("DELETE", self._root + path, headers=HEADERS, idempotent=True)
+            except NotFound:
+                continue
+
     # People and runs
 
     def may_write(self, login: str) -> bool:

@@ -313,7 +313,16 @@ def _with_eols(document: Document, hit: int, old: str, new: str) -> str:
     ends = document.eols[first : first + old.count("\n")] or [document.eol_near(first)]
     parts = new.split("\n")
     breaks = [ends[min(index, len(ends) - 1)] for index in range(len(parts) - 1)]
-    return "".join(part + eol for part, eol in zip(parts, [*breaks, ""], strict=True))
+    return _joined(parts, [*breaks, ""])
+
+
+def _joined(lines: Sequence[str], eols: Sequence[str]) -> str:
+    """Lines with their ends. A lone CR and the LF of an empty line after it would be one end, so that is a CR, too."""
+    pieces: list[str] = []
+    for line, eol in zip(lines, eols, strict=True):
+        merges = not line and eol == "\n" and bool(pieces) and pieces[-1].endswith("\r")
+        pieces.append(line + ("\r" if merges else eol))
+    return "".join(pieces)
 
 
 def _same_final_newline(document: Document, text: str, new: str) -> str:
@@ -433,18 +442,18 @@ def _splice(
 ) -> Edited:
     """Put ``lines`` in the place of ``count`` lines; a line that repeats an old one stays as it is in the file."""
     after: list[str] = []
-    pieces: list[str] = []
-    eol = document.eol_near(first)
+    eols: list[str] = []
     for line, same in zip(lines, alignment.same, strict=True):
-        if same is not None:
-            eol = document.eols[first + same] or eol
+        near = eols[-1] if eols else document.eol_near(first)
         after.append(line if same is None else document.contents[first + same])
-        pieces.append(after[-1] + eol)
-    if pieces:
-        pieces[-1] = after[-1] + document.eols[first + count - 1]
+        eols.append(near if same is None else document.eols[first + same] or near)
+    if eols:
+        eols[-1] = document.eols[first + count - 1]
     before = document.contents[first : first + count]
     return Edited(
-        text=document.raw(0, first) + "".join(pieces) + document.raw(first + count, len(document.contents)),
+        text=document.raw(0, first)
+        + _joined(after, eols)
+        + document.raw(first + count, len(document.contents)),
         rung=rung,
         lines=(first + 1,),
         diff=difference(document, first, before, after),

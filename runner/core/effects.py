@@ -6,6 +6,7 @@ identifies the effect across runs, whoever writes it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,6 +17,8 @@ from runner.core.work import FileChange
 Keep = Literal["keep"]
 # How the code of a failure comment begins that tells of an attempt which is repeated, not of an end.
 ATTEMPT = "attempt-"
+# The last line of what we say on a pull request.
+_TOKEN = re.compile(r"<!-- ai-runner [^<>\n]+ -->\s*\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,6 +222,11 @@ class AnswerThread:
     body: str
 
     @property
+    def token(self) -> str:
+        """What the answer ends in, so that it is known again."""
+        return f"<!-- ai-runner answers {self.comment_id} -->"
+
+    @property
     def natural_key(self) -> tuple[str, ...]:
         """The comment that is answered."""
         return ("answer", str(self.number), self.comment_id)
@@ -226,16 +234,35 @@ class AnswerThread:
 
 @dataclass(frozen=True, kw_only=True)
 class CommentPullRequest:
-    """The pull request's conversation holds our comment with this token."""
+    """The pull request's conversation holds our comment on this topic."""
 
     number: int
-    token: str
+    topic: str
     body: str
 
     @property
+    def token(self) -> str:
+        """What the comment ends in, so that it is known again."""
+        return f"<!-- ai-runner {self.topic} -->"
+
+    @property
     def natural_key(self) -> tuple[str, ...]:
-        """The pull request and the token."""
-        return ("comment-pull-request", str(self.number), self.token)
+        """The pull request and the topic."""
+        return ("comment-pull-request", str(self.number), self.topic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetractAnswer:
+    """An answer of ours on the pull request that repeats an older one is gone. ``is_inline``: it stands in a thread."""
+
+    number: int
+    node_id: str
+    is_inline: bool
+
+    @property
+    def natural_key(self) -> tuple[str, ...]:
+        """The answer."""
+        return ("retract", str(self.number), self.node_id)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -282,6 +309,7 @@ Effect = (
     | UpdateBranch
     | AnswerThread
     | CommentPullRequest
+    | RetractAnswer
     | LinkPullRequest
     | Dispatch
 )
@@ -309,3 +337,9 @@ def identity(marker: Marker) -> tuple[str, ...]:
 def is_attempt(marker: Marker) -> bool:
     """Whether this tells of an attempt that failed and is repeated by itself."""
     return marker.kind == "failure" and marker.code.startswith(ATTEMPT)
+
+
+def token_of(body: str) -> str | None:
+    """What tells one of our answers on a pull request from the others; ``None`` if the text holds nothing like it."""
+    found = _TOKEN.search(body)
+    return found[0].rstrip() if found is not None else None

@@ -26,6 +26,7 @@ from runner.core.effects import (
     OpenPullRequest,
     Push,
     PutComment,
+    RetractAnswer,
     SetDraft,
     UpdateBranch,
     WithdrawComment,
@@ -100,6 +101,8 @@ class Applier:
                 self._answer_thread(effect)
             case CommentPullRequest():
                 self._comment_pull_request(effect)
+            case RetractAnswer():
+                self._retract_answer(effect)
             case LinkPullRequest():
                 self._link(effect)
             case Dispatch():
@@ -463,7 +466,7 @@ class Applier:
 
     def _answer_thread(self, effect: AnswerThread) -> None:
         pull_request = self._known(effect.number)
-        token = f"<!-- ai-runner answers {effect.comment_id} -->"
+        token = effect.token
         threads = {thread.id: thread for thread in pull_request.threads}
         thread = threads.get(effect.thread_id)
         if thread is None or any(one.is_ours and token in one.body for one in thread.comments):
@@ -482,7 +485,7 @@ class Applier:
 
     def _comment_pull_request(self, effect: CommentPullRequest) -> None:
         pull_request = self._known(effect.number)
-        token = f"<!-- ai-runner {effect.token} -->"
+        token = effect.token
         if any(one.is_ours and token in one.body for one in pull_request.comments):
             return
         body = f"{self._mask(effect.body)}\n\n{token}"
@@ -494,6 +497,23 @@ class Applier:
                 for one in self._github.pull_requests(head=pull_request.head, detailed=True)[-1].comments
             ),
         )
+
+    def _retract_answer(self, effect: RetractAnswer) -> None:
+        pull_request = self._known(effect.number)
+        said = [one for thread in pull_request.threads for one in thread.comments]
+        stands = {one.node_id: one for one in (said if effect.is_inline else pull_request.comments)}
+        if effect.node_id not in stands:
+            return
+        try:
+            self._write(
+                f"retract an answer in pull request #{effect.number}",
+                lambda: self._github.retract(
+                    effect.number, stands[effect.node_id], is_inline=effect.is_inline
+                ),
+            )
+        except ConfigError as exc:
+            # Twice said is a flaw, and none that stops the work.
+            self.log(f"not retracted: {exc.summary}")
 
     def _dispatch(self, effect: Dispatch) -> None:
         """Wake another ticket. Counted apart from writes; a lost one is the sweep's to repeat."""

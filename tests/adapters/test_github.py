@@ -805,6 +805,25 @@ def test_a_reply_whose_answer_was_lost(site: Site, is_applied: bool) -> None:
     assert len(site.read().threads[0].comments) == 1 + is_applied
 
 
+def test_one_of_two_answers_is_retracted_and_the_other_stays(site: Site) -> None:
+    """In a thread and in the conversation alike; one that is gone already is no error."""
+    made = site.open()
+    site.ada.review(made.number, "COMMENT", "", [("src/till.py", 1, "why 2?")])
+    forge, found = site.forge(), site.read()
+    for text in ("first", "second"):
+        forge.reply(found, found.threads[0].id, text)
+        forge.comment(made.number, text)
+    now = site.read()
+
+    for _ in range(2):
+        forge.retract(made.number, now.threads[0].comments[2], is_inline=True)
+        forge.retract(made.number, now.comments[1], is_inline=False)
+
+    after = site.read()
+    assert [one.body for one in after.threads[0].comments] == ["why 2?", "first"]
+    assert [one.body for one in after.comments] == ["first"]
+
+
 @pytest.mark.parametrize(
     ("error", "expected"),
     [

@@ -620,6 +620,13 @@ def normal(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
+def test_a_lone_carriage_return_and_a_line_feed_do_not_become_one_end():
+    """New lines take the ends of the old ones, which may be mixed: an empty line stays a line."""
+    answer = apply_edit("a\ra\nx = 1\n\na.", Edit(old="a\na\nx = 1\n\na", new="\n\na"))
+
+    assert normal(answer.text) == "\n\na."
+
+
 @given(spans(), st.text("ab {}\n", max_size=12))
 def test_an_applied_edit_changes_exactly_the_quoted_span(span, new):
     """Every byte before and after the one exact place is the same afterwards."""

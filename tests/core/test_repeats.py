@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from runner.core.decide import Decision, decide
-from runner.core.effects import WithdrawComment
+from runner.core.decide.repeats import repeated_answers
+from runner.core.effects import RetractAnswer, WithdrawComment
 from runner.core.markers import Kind, LedgerEntry, Seen
-from runner.core.model import Account, Comment, Snapshot
+from runner.core.model import Account, Comment, ReviewComment, Snapshot
 from tests.core.snapshots import (
     ADA,
     BOT,
+    FIRST,
     NOW,
     POLICY,
     RITA,
     assigned,
     at,
+    branch,
+    commit,
+    family,
     marker,
     ours,
     parent_ticket,
     plan,
     planned,
+    pull_request,
+    review,
     said,
     snapshot,
+    sub_task,
+    thread,
     ticket,
+    view,
 )
 
 FORMER = Account(id="former", name="Old runner")
@@ -117,3 +128,75 @@ def test_the_claim_takes_repeats_back_before_the_model_is_asked() -> None:
     assert decision.work is not None
     assert [isinstance(effect, WithdrawComment) for effect in decision.claim][-1]
     assert not isinstance(decision.claim[0], WithdrawComment)
+
+
+# --- on the pull request -----------------------------------------------------------------------------------
+
+
+def remark(number: int, token: str, *, is_ours: bool = True) -> ReviewComment:
+    """Something said on a pull request, which ends in a token as our answers do."""
+    return ReviewComment(
+        id=f"{number}",
+        node_id=f"n{number}",
+        author="bot" if is_ours else "ron",
+        body=f"Done.\n\n<!-- ai-runner {token} -->",
+        created=at(number),
+        updated=at(number),
+        is_ours=is_ours,
+    )
+
+
+def under_review(*comments: ReviewComment, inline: Sequence[ReviewComment] = (), **pull: Any) -> Snapshot:
+    """Work that waits for its reviewer, with what was said on its pull request."""
+    asked = thread()
+    threads = (replace(asked, comments=(*asked.comments, *inline)),)
+    snap = family(FIRST, sub_task(FIRST, "alpha", "In Testing", assignee=RITA))
+    opened = pull_request(FIRST, threads=threads, comments=comments, **pull)
+    return replace(snap, branch=branch(FIRST, commit(FIRST)), pull_requests=(opened,))
+
+
+def retracted(snap: Snapshot) -> list[tuple[str, bool]]:
+    """What is removed, and whether from a thread."""
+    effects = repeated_answers(view(snap))
+    return [(one.node_id, one.is_inline) for one in effects]
+
+
+def test_the_oldest_answer_to_a_point_stands() -> None:
+    """Threads and the conversation are looked at apart; every later answer to the same point goes."""
+    inline = (remark(50, "answers 46"), remark(51, "answers 46"), remark(52, "answers 46"))
+    beside = (remark(53, "answers-1.1-x"), remark(54, "answers-1.1-x"))
+
+    assert retracted(under_review(*beside, inline=inline)) == [("n51", True), ("n52", True), ("n54", False)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        remark(51, "answers 47"),
+        remark(51, "answers 46", is_ours=False),
+        replace(
+            remark(51, "answers 46"), body="<!-- ai-runner answers 46 --> is what such a line looks like."
+        ),
+    ],
+    ids=["another point", "a person's", "not at its end"],
+)
+def test_what_repeats_no_answer_of_ours_stays(other: ReviewComment) -> None:
+    """Only our own words that end in the same token are removed."""
+    assert retracted(under_review(inline=(remark(50, "answers 46"), other))) == []
+
+
+def test_answers_on_an_ended_pull_request_stay() -> None:
+    """What is merged or closed is history."""
+    said_twice = (remark(53, "answers-x"), remark(54, "answers-x"))
+
+    assert retracted(under_review(*said_twice, state="merged")) == []
+
+
+def test_a_look_without_a_model_removes_them_and_a_claim_does_not() -> None:
+    """A claim is made with no right to write on GitHub."""
+    twice = (remark(50, "answers 46"), remark(51, "answers 46"))
+    quiet, asked = under_review(inline=twice), under_review(inline=twice, reviews=(review(minute=55),))
+
+    assert any(isinstance(effect, RetractAnswer) for effect in due(quiet).effects)
+    assert due(asked).work is not None
+    assert not any(isinstance(effect, RetractAnswer) for effect in due(asked).claim)

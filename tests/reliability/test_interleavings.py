@@ -21,8 +21,6 @@ from tests.reliability.tally import IS_FULL, count
 Problems = Mapping[str, list[str]]
 # Phases in which most is created.
 OFTEN = ("breakdown", "implement", "revise")
-# What two runs say on a pull request at the very same moment stays there: GitHub keeps no key for it.
-SAID_TWICE = "A2: {} times <!-- ai-runner answers"
 
 
 def at_once(phase: str, parties: int, choose: Choose, *, at: Boundary = "requests") -> list[str]:
@@ -38,15 +36,7 @@ def at_once(phase: str, parties: int, choose: Choose, *, at: Boundary = "request
     calls = sum(ran.model_calls for ran in runs.history)
     problems += [f"A8: {calls} calls of the model"] if calls > parties else []
     problems += violations(scene.arena, runs)
-    twice = [one for one in problems if _is_said_twice(one, parties)]
-    ends = differences(dict(undisturbed(phase).end), end_of(scene.arena))
-    return [one for one in problems if one not in twice] + [
-        one for one in ends if not twice or not one.startswith("pull request")
-    ]
-
-
-def _is_said_twice(problem: str, parties: int) -> bool:
-    return any(problem.startswith(SAID_TWICE.format(times)) for times in range(2, parties + 1))
+    return problems + differences(dict(undisturbed(phase).end), end_of(scene.arena))
 
 
 def repeated_sub_tasks(scene: Scene) -> list[str]:

@@ -20,6 +20,7 @@ from runner.core.effects import (
     OpenPullRequest,
     Push,
     PutComment,
+    RetractAnswer,
     SetDraft,
     UpdateBranch,
 )
@@ -116,7 +117,7 @@ TWICE: list[tuple[str, str, Effect, list[str]]] = [
     ),
     ("work", FIRST, SetDraft(number=7, draft=True), ["set draft"]),
     ("work", FIRST, AnswerThread(number=7, thread_id="t46", comment_id="46", body="Done."), ["reply"]),
-    ("work", FIRST, CommentPullRequest(number=7, token="x", body="Done."), ["comment pull request"]),
+    ("work", FIRST, CommentPullRequest(number=7, topic="x", body="Done."), ["comment pull request"]),
 ]
 
 
@@ -340,6 +341,33 @@ def test_a_create_screen_that_lacks_fields_is_named() -> None:
     assert world.line.sent == []
 
 
+def test_an_answer_that_was_said_twice_is_retracted_once() -> None:
+    """The later one of two goes; then there is nothing more to do."""
+    world = work_world(threads=(thread(),))
+    answer = AnswerThread(number=7, thread_id="t46", comment_id="46", body="Done.")
+    asked = world.gather(FIRST)
+    world.applier(asked).apply([answer])
+    world.applier(asked).apply([answer])
+    twice = [one for one in world.forge.pulls[7].threads[0].comments if one.is_ours]
+    effect = RetractAnswer(number=7, node_id=twice[1].node_id, is_inline=True)
+
+    assert len(twice) == 2
+    assert apply(world, effect, key=FIRST) == ["retract"]
+    assert apply(world, effect, key=FIRST) == []
+    assert [one for one in world.forge.pulls[7].threads[0].comments if one.is_ours] == twice[:1]
+
+
+def test_an_answer_that_may_not_be_retracted_stays() -> None:
+    """Twice said is a flaw; a token that may not remove it fails nothing."""
+    said = replace(thread().comments[0], is_ours=True)
+    world = work_world(comments=(said, replace(said, id="c2", node_id="c2")))
+    world.line.faults = {"retract": [ConfigError("Forbidden.")]}
+    effect = RetractAnswer(number=7, node_id="c2", is_inline=False)
+
+    assert apply(world, effect, key=FIRST) == ["retract (lost)"]
+    assert len(world.forge.pulls[7].comments) == 2
+
+
 # --- lost answers -----------------------------------------------------------------------------------------
 
 READ_BACK: list[tuple[str, str, Effect, str]] = [
@@ -351,7 +379,7 @@ READ_BACK: list[tuple[str, str, Effect, str]] = [
     ("parent", PARENT, SUB_TASK, "create sub-task"),
     ("work", FIRST, LINK, "link"),
     ("work", FIRST, AnswerThread(number=7, thread_id="t46", comment_id="46", body="Done."), "reply"),
-    ("work", FIRST, CommentPullRequest(number=7, token="x", body="Done."), "comment pull request"),
+    ("work", FIRST, CommentPullRequest(number=7, topic="x", body="Done."), "comment pull request"),
 ]
 
 

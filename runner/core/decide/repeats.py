@@ -1,17 +1,19 @@
 """Comments that two runs wrote at the very same moment: the oldest stands, the others are taken back.
 
-Jira has no unique key for a comment, so only a later look can see that one repeats another.
+Neither Jira nor GitHub has a unique key for a comment, so only a later look can see that one repeats another.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from runner.core import texts
 from runner.core.decide.decision import Decision
 from runner.core.decide.view import Marked, View
-from runner.core.effects import WithdrawComment, identity
+from runner.core.effects import RetractAnswer, WithdrawComment, identity, token_of
 from runner.core.markers import Kind, Marker
+from runner.core.model import ReviewComment
 
 # Rows of people's labels: nothing is written under them.
 HELD = frozenset({"10", "13"})
@@ -22,15 +24,15 @@ WITHDRAWN = "withdrawn:"
 def with_repeats_withdrawn(decision: Decision, view: View) -> Decision:
     """The decision, and with it an end to every comment that says again what an older one says.
 
-    A ticket that rests after a failure is left as it is until a person wakes it.
+    A ticket that rests after a failure is left as it is until a person wakes it. A claim is made without a right to
+    write on GitHub, so answers there wait for a look at which no model is needed.
     """
     is_resting = decision.row == "9b" and decision.work is None and not decision.effects
-    repeats = () if decision.row in HELD or is_resting else repeated_comments(view)
-    if not repeats:
+    if decision.row in HELD or is_resting:
         return decision
     if decision.work is not None:
-        return replace(decision, claim=(*decision.claim, *repeats))
-    return replace(decision, effects=(*repeats, *decision.effects))
+        return replace(decision, claim=(*decision.claim, *repeated_comments(view)))
+    return replace(decision, effects=(*repeated_comments(view), *repeated_answers(view), *decision.effects))
 
 
 def repeated_comments(view: View) -> tuple[WithdrawComment, ...]:
@@ -49,6 +51,32 @@ def repeated_comments(view: View) -> tuple[WithdrawComment, ...]:
                 )
             )
     return tuple(repeats)
+
+
+def repeated_answers(view: View) -> tuple[RetractAnswer, ...]:
+    """Our answers on the open pull request that an older one of ours says already, in the same thread or beside it."""
+    pull_request = view.branch_pull_request
+    if pull_request is None or pull_request.state != "open":
+        return ()
+    threads = [one.comments for one in pull_request.threads]
+    inline = [(one, True) for comments in threads for one in _said_again(comments)]
+    beside = [(one, False) for one in _said_again(pull_request.comments)]
+    return tuple(
+        RetractAnswer(number=pull_request.number, node_id=one.node_id, is_inline=is_inline)
+        for one, is_inline in (*inline, *beside)
+    )
+
+
+def _said_again(comments: Sequence[ReviewComment]) -> list[ReviewComment]:
+    """Of comments in the order in which they were written, ours that end as an earlier one of ours does."""
+    known: set[str] = set()
+    repeats = []
+    for comment in comments:
+        token = token_of(comment.body) if comment.is_ours else None
+        if token is not None and token in known:
+            repeats.append(comment)
+        known |= {token} if token is not None else set()
+    return repeats
 
 
 def _age(marked: Marked) -> tuple[str, int, str]:

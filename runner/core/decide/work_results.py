@@ -451,10 +451,10 @@ def _answers(one: FinishedWork, pull_request: PullRequest, *, is_pushed: bool) -
         return tuple(threads)
     # A run that pushed is recognised by the next one; what was not pushed may be answered by another run.
     by = one.result.run if is_pushed else one.work.start[:12]
-    token = f"answers-{by}-{one.work.input_digest}"
+    topic = f"answers-{by}-{one.work.input_digest}"
     return (
         *threads,
-        CommentPullRequest(number=pull_request.number, token=token, body=texts.answer_list(listed)),
+        CommentPullRequest(number=pull_request.number, topic=topic, body=texts.answer_list(listed)),
     )
 
 
