@@ -8,14 +8,18 @@ PYTHON := $(VENV)/bin/python
 RUN := $(PYTHON) -I -m runner
 TOOLS := scripts/install-locked scripts/find-python requirements/uv.txt
 # Tests that run more cases when AI_RUNNER_FULL is set; `make test` runs the others whole.
-FULL := tests/agent/test_edits.py tests/agent/test_tools.py tests/reliability tests/shapes tests/test_demo.py
+FULL := tests/agent/test_edits.py tests/agent/test_tools.py tests/reliability
+STORIES := tests/shapes tests/test_demo.py
+# Tests that draw lots: AI_RUNNER_SCALE multiplies their seeds.
+LOTS := test_interleavings.py::test_runs_switched_at_any_request_end_as_one_run \
+	test_interleavings.py::test_a_family_that_runs_at_once_starts_nothing_twice test_meanwhile.py
 WORKFLOWS := $(wildcard .github/workflows/*.yml) docs/workflow/ai-runner.yml
 
-.PHONY: help demo test test-full check format bench lock clean
+.PHONY: help demo test test-full test-soak test-stories check format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 # `--via act` needs act, which comes with the development tools.
 demo: $(VENV)/$(if $(findstring act,$(ARGS)),dev,sandbox).stamp ## A ticket's whole story on embedded services, offline
@@ -24,8 +28,14 @@ demo: $(VENV)/$(if $(findstring act,$(ARGS)),dev,sandbox).stamp ## A ticket's wh
 test: $(VENV)/dev.stamp ## The tests
 	@$(PYTHON) -m pytest -q -n auto $(ARGS)
 
-test-full: $(VENV)/dev.stamp ## Every crash, fault, race and edit, then the story through act
+test-full: $(VENV)/dev.stamp ## Every crash, fault, race and edit
 	@AI_RUNNER_FULL=1 $(PYTHON) -m pytest -q -n auto $(FULL) $(ARGS)
+
+test-soak: $(VENV)/dev.stamp ## Races by thousands of seeds
+	@AI_RUNNER_FULL=1 AI_RUNNER_SCALE=8 $(PYTHON) -m pytest -q -n auto $(LOTS:%=tests/reliability/%) $(ARGS)
+
+test-stories: $(VENV)/dev.stamp ## Every story with every exchange checked, then one through act
+	@AI_RUNNER_FULL=1 $(PYTHON) -m pytest -q -n auto $(STORIES) $(ARGS)
 	$(RUN) demo --via act --provider anthropic
 	$(RUN) demo --via act --provider openai
 

@@ -13,6 +13,7 @@ import codecs
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -68,14 +69,7 @@ class Redactor:
     """
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in forms_of(secret.strip())}
-        self._whole = tuple(sorted((form for form in forms if len(form) < FRAGMENT), key=len, reverse=True))
-        self._pieces = frozenset(
-            form[start : start + FRAGMENT] for form in forms for start in range(len(form) - FRAGMENT + 1)
-        )
-        self._grams = frozenset(
-            piece[start : start + GRAM] for piece in self._pieces for start in range(STEP)
-        )
+        self._whole, self._pieces, self._grams = _patterns(frozenset(secrets))
 
     def mask(self, text: str) -> str:
         """The text with every secret, and every piece of one of 12 characters or more, as ``***``.
@@ -115,6 +109,17 @@ class Redactor:
             for start in range(max(at - STEP + 1, 0), min(at, last) + 1):
                 if text[start : start + FRAGMENT] in self._pieces:
                     yield start, start + FRAGMENT
+
+
+@lru_cache(maxsize=8)  # Every client of a run masks the same few secrets.
+def _patterns(secrets: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str], frozenset[str]]:
+    """What to look for: short forms as a whole, every piece of the others, and the grams by which those are found."""
+    forms = {form for secret in secrets for form in forms_of(secret.strip())}
+    whole = tuple(sorted((form for form in forms if len(form) < FRAGMENT), key=len, reverse=True))
+    pieces = frozenset(
+        form[start : start + FRAGMENT] for form in forms for start in range(len(form) - FRAGMENT + 1)
+    )
+    return whole, pieces, frozenset(piece[start : start + GRAM] for piece in pieces for start in range(STEP))
 
 
 def clean(text: str, limit: int | None = None) -> str:

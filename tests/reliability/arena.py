@@ -98,6 +98,7 @@ class Arena:
         self.clock, self.site, self.hub, self.folder = clock, site, hub, folder
         self.jira, self.github = _Jira(site), _GitHub(hub, folder / "repository.git")
         self.notes: dict[str, Any] = {}
+        self.runs = 0
         self._cleanup = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         self._people()
 
@@ -132,8 +133,13 @@ class Arena:
         hub.git.path = folder / "repository.git"
         hub.git.environment = {**hub.git.environment, "HOME": str(folder)}
         made = Arena(clock, site, hub, folder)
-        made.notes = notes
+        made.notes, made.runs = notes, self.runs
         return made
+
+    def next_run(self) -> str:
+        """The id of a new run; the same in every copy, so that equal worlds make equal commits."""
+        self.runs += 1
+        return f"{self.runs}.1"
 
     # --- looking ----------------------------------------------------------------------------------------
 

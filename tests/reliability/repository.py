@@ -1,8 +1,8 @@
 """The arena's repository: real git, whose answers about what cannot have changed are kept.
 
 Thousands of cases start from the same few states and ask git the same questions, each in a process of its own.
-An answer about objects named by their full ids holds for ever; one that depends on refs holds as long as the
-files that hold the refs are the very same files, because git replaces them as a whole.
+An answer about objects named by their full ids holds for ever; one that depends on refs holds wherever the refs
+are the same. Nobody asks a repository for an object that it never had.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READS = frozenset(
 # One object by its full id, a range of two, or a path below one.
 NAMED_BY_ID = re.compile(r"[0-9a-f]{40}(\.\.[0-9a-f]{40}|:.*|\^\{\w+\})?")
 MAX_KEPT = 50_000
-RefFiles = tuple[tuple[str, int, int], ...]
+RefFiles = tuple[tuple[str, bytes], ...]
 Answer = subprocess.CompletedProcess[bytes]
 
 _kept: dict[tuple[tuple[str, ...], RefFiles | None], Answer] = {}
@@ -57,7 +57,7 @@ class RememberingRepository(BareRepository):
         return _kept[key]
 
     def _ref_files(self) -> RefFiles:
-        found = [_identity(self.path / name) for name in ("HEAD", "packed-refs")]
+        files = [str(self.path / name) for name in ("HEAD", "packed-refs")]
         folders = [str(self.path / "refs")]
         while folders:
             with os.scandir(folders.pop()) as entries:
@@ -65,9 +65,9 @@ class RememberingRepository(BareRepository):
                     if entry.is_dir():
                         folders.append(entry.path)
                     else:
-                        found.append(_identity(Path(entry.path)))
+                        files.append(entry.path)
         length = len(str(self.path))
-        return tuple(sorted((path[length:], node, changed) for path, node, changed in found))
+        return tuple((path[length:], _content(path)) for path in sorted(files))
 
 
 def _verb(arguments: tuple[str, ...]) -> str:
@@ -91,9 +91,8 @@ def _is_lasting(arguments: tuple[str, ...], code: int) -> bool:
     return code in (0, 1)
 
 
-def _identity(path: Path) -> tuple[str, int, int]:
+def _content(path: str) -> bytes:
     try:
-        found = path.stat()
+        return Path(path).read_bytes()
     except FileNotFoundError:
-        return str(path), 0, 0
-    return str(path), found.st_ino, found.st_mtime_ns
+        return b""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -37,7 +36,6 @@ from tests.reliability.arena import (
 from tests.reliability.wire import GIT, Crash, Killed, Line, Sent, Wire
 
 Think = Callable[[WorkFile, str], Result]
-_numbers = itertools.count(1)
 
 
 class Quiet:
@@ -224,7 +222,7 @@ class Runs:
         """One run for one ticket. ``meanwhile`` happens while the model works; ``concludes`` lets the last stage run."""
         ran = Ran(key=key, line=line or Line())
         before = self.arena.clock.waited
-        number = f"{next(_numbers)}.1"
+        number = self.arena.next_run()
         console = Quiet()
         try:
             self._stages(ran, console, number, think or self.think, meanwhile)
@@ -308,7 +306,7 @@ class Runs:
     def sweep(self, *, line: Line | None = None) -> Ran:
         """One sweep. What it wakes is in ``dispatched``; the woken runs are not started here."""
         ran = Ran(key="", line=line or Line())
-        desk, clients = self.desk("", ran.line, Quiet(), f"{next(_numbers)}.1", publishes=False)
+        desk, clients = self.desk("", ran.line, Quiet(), self.arena.next_run(), publishes=False)
         try:
             ran.end = sweep_stage(desk)
             ran.dispatched = tuple(desk.dispatched)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 IS_FULL = bool(os.environ.get("AI_RUNNER_FULL"))
+# How many times as many seeds the full run plays.
+SCALE = int(os.environ.get("AI_RUNNER_SCALE", "1"))
 
 
 def count(request: pytest.FixtureRequest, suite: str, *, cases: int, converged: int, violated: int) -> None:

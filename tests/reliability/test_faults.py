@@ -13,7 +13,7 @@ from tests.reliability.faulting import FAULTS, Fault, FaultyLine, by_chance, onc
 from tests.reliability.invariants import violations
 from tests.reliability.runs import Ran
 from tests.reliability.scenes import PHASES
-from tests.reliability.tally import IS_FULL, count
+from tests.reliability.tally import IS_FULL, SCALE, count
 from tests.reliability.wire import GIT
 
 # Together these send every kind of request that the product knows.
@@ -132,7 +132,7 @@ def test_random_faults_on_every_request_leave_nothing_wrong(
     phase: str, share: float, request: pytest.FixtureRequest
 ) -> None:
     """Once the faults stop, the undisturbed end is reached, whatever the run was through."""
-    seeds = range(5 if IS_FULL else 1)
+    seeds = range(10 * SCALE if IS_FULL else 1)
     bad = {}
     for seed in seeds:
         scene = PHASES[phase]().copy()

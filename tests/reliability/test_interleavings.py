@@ -16,7 +16,7 @@ from tests.reliability.invariants import differences, end_of, violations
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.schedule import Boundary, Choose, Path, by_seed, every_path, switching, together
 from tests.reliability.settling import settle
-from tests.reliability.tally import IS_FULL, count
+from tests.reliability.tally import IS_FULL, SCALE, count
 
 Problems = Mapping[str, list[str]]
 # Phases in which most is created.
@@ -96,8 +96,8 @@ def test_runs_switched_at_any_request_end_as_one_run(
 ) -> None:
     """Two and three runs of every phase, switched by lot: bounded damage, and the same end."""
     often = phase in OFTEN
-    full = (30 if often else 6) if parties == 2 else (12 if often else 3)
-    seeds = range(full) if IS_FULL else range(7, 8)
+    full = (150 if often else 12) if parties == 2 else (45 if often else 6)
+    seeds = range(full * SCALE) if IS_FULL else range(7, 8)
     cases = {str(seed): at_once(phase, parties, by_seed(seed)) for seed in seeds}
     judge(request, f"{parties} runs at once, by seed", cases)
 
@@ -105,7 +105,7 @@ def test_runs_switched_at_any_request_end_as_one_run(
 def test_a_family_that_runs_at_once_starts_nothing_twice(request: pytest.FixtureRequest) -> None:
     """A parent and its sub-tasks are different tickets: their runs may overlap in any order."""
     cases = {}
-    for seed in range(15 if IS_FULL else 2):
+    for seed in range(15 * SCALE if IS_FULL else 2):
         scene = scenes.broken_down().copy()
         runs, keys = scene.runs(), [scene.parent, *scene.arena.sub_tasks(scene.parent)[:2]]
         together(runs, keys, by_seed(seed), at="requests")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from runner.adapters.adf.dialect import clean, parse_inline, unlinked, web_address
 
@@ -18,6 +19,7 @@ _DELIMITERS = {"strong": "**", "em": "*", "strike": "~~"}
 EMPHASIS = frozenset(_DELIMITERS)
 _NESTING = ("link", *_DELIMITERS)
 
+_SPECIAL = re.compile(r"[*`\[_\\~\]!<&{(]")
 _PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 _AT_LINE_START = re.compile(r"(#{1,6}(?=\s|$)|>|[-+](?=[^0-9A-Za-z]|$)|=|:(?=[:|\s-]|$)|\|)")
 _NUMBER_AT_LINE_START = re.compile(r"^(\d{1,9})([.)])(?=\s|$)")
@@ -63,6 +65,11 @@ def spell(spans: Iterable[Span], *, line_break: str = NEW_LINE) -> str:
     tidy = _tidy(spans)
     if not any(span.marks & EMPHASIS for span in tidy):
         return _Speller("*", line_break).spell(tidy)
+    return _emphasised(tuple(tidy), line_break)
+
+
+@lru_cache(maxsize=4096)  # A run reads the same comments again and again, and each try is parsed.
+def _emphasised(tidy: tuple[Span, ...], line_break: str) -> str:
     loose = _merge(part for span in tidy for part in _without_edge_punctuation(span))
     for candidate in (tidy, loose):
         for em in "*_":
@@ -162,21 +169,20 @@ def _link(inner: str, span: Span) -> str:
 
 def escape(text: str, *, is_line_start: bool, is_link: bool) -> str:
     """Text without breaks such that no character of it is taken for markup."""
-    out = []
-    for position, character in enumerate(text):
-        before = text[position - 1] if position else ""
-        after = text[position + 1] if position + 1 < len(text) else ""
-        if character in _PUNCTUATION and _needs_escape(text, position, before, after, is_link=is_link):
-            out.append("\\")
-        out.append(character)
-    escaped = "".join(out)
+
+    def spelt(found: re.Match[str]) -> str:
+        return f"\\{found[0]}" if _needs_escape(text, found.start(), is_link=is_link) else found[0]
+
+    escaped = _SPECIAL.sub(spelt, text)
     if is_line_start:
         escaped = _NUMBER_AT_LINE_START.sub(r"\1\\\2", escaped)
         escaped = f"\\{escaped}" if _AT_LINE_START.match(escaped) else escaped
     return escaped
 
 
-def _needs_escape(text: str, position: int, before: str, after: str, *, is_link: bool) -> bool:
+def _needs_escape(text: str, position: int, *, is_link: bool) -> bool:
+    before = text[position - 1] if position else ""
+    after = text[position + 1] if position + 1 < len(text) else ""
     match text[position]:
         case "*" | "`" | "[":
             return True
@@ -231,7 +237,7 @@ def _cleaned(span: Span) -> Iterator[Span]:
         if number:
             yield BREAK
         if line:
-            yield replace(span, text=line)
+            yield _with_text(span, line)
 
 
 def _merge(spans: Iterable[Span]) -> list[Span]:
@@ -240,8 +246,8 @@ def _merge(spans: Iterable[Span]) -> list[Span]:
         last = merged[-1] if merged else None
         if (
             last is not None
-            and not (span.raw or last.raw or span.is_break)
-            and replace(span, text=last.text) == last
+            and not (span.raw or last.raw or span.is_break or last.is_break)
+            and (span.marks, span.href, span.title) == (last.marks, last.href, last.title)
         ):
             merged[-1] = replace(last, text=last.text + span.text)
         else:
@@ -251,16 +257,20 @@ def _merge(spans: Iterable[Span]) -> list[Span]:
 
 def _stripped(line: list[Span]) -> list[Span]:
     while line and not _is_solid(line[0]):
-        line = [replace(line[0], text=line[0].text.lstrip()), *line[1:]]
+        line = [_with_text(line[0], line[0].text.lstrip()), *line[1:]]
         if line[0].text:
             break
         line = line[1:]
     while line and not _is_solid(line[-1]):
-        line = [*line[:-1], replace(line[-1], text=line[-1].text.rstrip())]
+        line = [*line[:-1], _with_text(line[-1], line[-1].text.rstrip())]
         if line[-1].text:
             break
         line = line[:-1]
     return line
+
+
+def _with_text(span: Span, text: str) -> Span:
+    return span if text == span.text else replace(span, text=text)
 
 
 def _is_solid(span: Span) -> bool:
