@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,14 @@ def _delivered(deliveries: list[str], scene: Scene) -> list[str]:
     return violations(scene.arena, runs)
 
 
+def _without_merges(end: dict[str, Any]) -> dict[str, Any]:
+    """Work that began before its predecessor was revised is brought up to date by a merge, and later work needs none."""
+    return {
+        name: {key: one for key, one in facts.items() if key != "all"} if name.startswith("branch") else facts
+        for name, facts in end.items()
+    }
+
+
 def _orders(scene: Scene) -> list[list[str]]:
     """Four events in every order, each of them dropped or sent three times, and none at all."""
     keys = [scene.parent, *scene.arena.sub_tasks(scene.parent)]
@@ -50,7 +59,7 @@ def test_events_may_come_twice_late_in_any_order_or_never(phase: str, request: p
     for order in orders if IS_FULL else random.Random(1).sample(orders, 3):
         scene = start.copy()
         problems = _delivered(order, scene)
-        ends.append(end_of(scene.arena))
+        ends.append(_without_merges(end_of(scene.arena)))
         problems += differences(ends[0], ends[-1])
         if problems:
             bad[str(order)] = problems
