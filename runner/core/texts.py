@@ -362,6 +362,15 @@ def stopped_short(
     return "\n\n".join(part for part in parts if part)
 
 
+def put_away(status: str, *, first: str) -> tuple[str, str]:
+    """Why work ended that a person moved away from, and how it goes on. ``first``: the status it needs before that."""
+    how = f"Move the ticket to **{first}** and assign it" if first else "Assign the ticket"
+    return (
+        f"The ticket was moved to {code(status)} while I worked, so I stopped and left it there.",
+        f"{how} to me to go on from what exists.",
+    )
+
+
 def failure(what: str, *, meaning: str, remedy: str, url: str, whom: str = "") -> str:
     """Something failed: what happened, what it means, what to do, where to look."""
     called = f"{mention(whom)}: " if whom else ""

@@ -16,6 +16,7 @@ from tests.reliability import scenes
 from tests.reliability.arena import Arena
 from tests.reliability.invariants import is_at_rest, markers, violations
 from tests.reliability.settling import settle
+from tests.reliability.wire import Line
 
 
 def said(arena: Arena, key: str, words: str) -> bool:
@@ -368,3 +369,66 @@ def test_a_parent_dragged_past_its_work_stops_what_did_not_begin(status: str) ->
 
     assert settle(runs, scene.key) == settle(runs, scene.parent) == []
     assert (sum(ran.model_calls for ran in runs.history), scene.arena.status(scene.parent)) == (0, status)
+
+
+@pytest.mark.parametrize("status", ["Backlog", "Blocked", "Done"])
+def test_a_ticket_moved_away_while_the_runner_works_stays_there(status: str) -> None:
+    """Its work becomes a draft for the reviewer, who says how to go on; on a ticket that is Done it is dropped."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+
+    runs.run(scene.key, meanwhile=lambda: arena.ada.move(scene.key, status))
+
+    drafts = [one.draft for one in arena.hub.pulls.values()]
+    assert (arena.status(scene.key), drafts) == (status, [] if status == "Done" else [True])
+    assert {one for one in arena.labels(scene.key) if one.startswith("ai:")} == set()
+    assert violations(arena, runs) == []
+    assert is_at_rest(runs.run(scene.key))
+    if status != "Done":
+        assert arena.assignee(scene.key) == "rey"
+        arena.rey.assign(scene.key, arena.bot)
+        runs.run(scene.key)
+        assert (arena.status(scene.key), [one.draft for one in arena.hub.pulls.values()]) == (
+            "In Testing",
+            [False],
+        )
+
+
+@pytest.mark.parametrize("status", ["Blocked", "Done"])
+def test_a_parent_moved_away_while_it_is_planned_gets_no_plan(status: str) -> None:
+    """Moved back, it is planned."""
+    scene = scenes.plan().copy()
+    arena, runs = scene.arena, scene.runs()
+
+    runs.run(scene.key, meanwhile=lambda: arena.ada.move(scene.key, status))
+
+    assert (arena.status(scene.key), our_comments(arena, scene.key, Kind.PLAN)) == (status, [])
+    assert is_at_rest(runs.run(scene.key))
+    arena.ada.move(scene.key, "Backlog")
+    assert settle(runs, scene.key) == []
+    assert arena.status(scene.key) == "Plan Review"
+
+
+@pytest.mark.parametrize("name", ["plan", "plan_revision", "implement", "revise"])
+def test_a_ticket_ignored_while_the_runner_works_is_not_written_to(name: str) -> None:
+    """What was made is dropped; the claim stays until the label goes, and then the sweep finds it and work goes on."""
+    scene = getattr(scenes, name)().copy()
+    arena, runs, line = scene.arena, scene.runs(), Line()
+    claimed = 0
+
+    def ignore() -> None:
+        nonlocal claimed
+        arena.rita.label(scene.key, add=["ai:ignore"])
+        claimed = line.writes
+
+    ignored = runs.run(scene.key, line=line, meanwhile=ignore)
+    assert ignored.writes == claimed
+    arena.clock.advance(3_600)
+    assert scene.key not in runs.sweep().dispatched
+
+    arena.rita.label(scene.key, remove=["ai:ignore"])
+
+    assert scene.key in runs.sweep().dispatched
+    assert settle(runs, scene.key) == []
+    assert {one for one in arena.labels(scene.key) if one.startswith("ai:")} <= {"ai:planned"}
+    assert arena.status(scene.key) in ("Plan Review", "In Testing")

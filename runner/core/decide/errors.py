@@ -7,6 +7,7 @@ from dataclasses import replace
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import said_but_not_done
+from runner.core.decide.meanwhile import is_theirs
 from runner.core.decide.parts import ending, failed, nothing, park, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.rules import halted, ignored, stopped
@@ -23,14 +24,17 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
     """What to tell the ticket. ``None`` stands for an end without a word: a bug, or a run that was killed.
 
     A ticket that is not ours to speak on (somebody else's, no claim of ours on it) is left alone, and so is one
-    that a person or a failure put to rest. What the run cost before it failed is in the view (``bill``), so that
-    whatever is written about its progress holds it.
+    that a person or a failure put to rest, or that is Done, where only the claim goes. What the run cost before it
+    failed is in the view (``bill``), so that whatever is written about its progress holds it.
     """
     is_claimed = view.has_label(phases.WORKING)
     is_ours = view.is_mine or is_claimed or _is_after_review(view)
     rests = ignored(view) or (None if is_claimed else halted(view) or stopped(view))
-    if not is_ours or rests is not None or (isinstance(error, Unavailable) and view.state is State.DONE):
+    if not is_ours or rests is not None:
         return _untold(error)
+    if view.state is State.DONE:
+        tidied = (*progress_end(view, "failed", None), ending(view)) if is_claimed else ()
+        return replace(_untold(error), effects=tidied)
     match error:
         case Unavailable():
             return _park(view, error, phase)
@@ -105,7 +109,10 @@ def _moved(view: View, error: MovedUnderUs, phase: Phase | None) -> Decision:
 
 
 def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> Decision:
-    """A failure that may pass: the one failure comment is edited and the key dispatched, until attempts run out."""
+    """A failure that may pass: the one failure comment is edited and the key dispatched, until attempts run out.
+
+    On a ticket that people took in hand meanwhile nothing starts by itself.
+    """
     what = (
         error.summary
         if error is not None
@@ -113,7 +120,7 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
     )
     remedy = error.remedy if error is not None else ""
     attempt = _attempt(view)
-    if attempt >= view.policy.caps.attempts:
+    if attempt >= view.policy.caps.attempts or is_theirs(view):
         return failed(
             view,
             row="15",

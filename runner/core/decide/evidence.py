@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runner.core import phases
 from runner.core.decide.decision import Decision
+from runner.core.decide.meanwhile import is_theirs
 from runner.core.decide.sequence import base_branch, starting_point
 from runner.core.decide.view import (
     INPUT_TRAILER,
@@ -75,11 +77,13 @@ def from_evidence(view: View) -> Decision | None:
         checks=checks,
         baseline=tuple(check for check in checks if not check.is_green) if short == "done" else (),
     )
-    is_short = short if short in ENDS_SHORT else ""
+    is_claimed = view.has_label(phases.WORKING) or view.has_label(phases.WAITING)
+    is_taken = is_claimed and is_theirs(view)
+    is_short = "stopped" if is_taken else short if short in ENDS_SHORT else ""
     if is_short:
-        work = as_far_as_answered(work, answers, is_taken=False)
+        work = as_far_as_answered(work, answers, is_taken=is_taken)
     return publish_work(
-        view, FinishedWork(work=work, result=result, entry=None, is_short=is_short, is_taken=False)
+        view, FinishedWork(work=work, result=result, entry=None, is_short=is_short, is_taken=is_taken)
     )
 
 

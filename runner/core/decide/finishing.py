@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from runner.core import phases
 from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.meanwhile import is_theirs, left_to
 from runner.core.decide.parts import FINAL, OVER, ending, labels_of_work, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import pass_turn
@@ -108,12 +109,17 @@ def is_touched_since(view: View, word: Marked) -> bool:
 
 def _hand_over(view: View, word: Marked, role: str, state: State, outcome: Outcome) -> Decision:
     phase = Phase(word.marker.phase) if word.marker.phase in set(Phase) else None
+    effects: tuple[Effect, ...] = (ending(view),)
+    if is_theirs(view):
+        effects = (ending(view, assignee=left_to(view, hand(view, role).assignee)),)
+    elif _is_ours_to_move(view, word):
+        effects = _steps(view, word, role, state)
     return Decision(
         row="5",
         outcome=outcome,
         reason=f"the {word.marker.kind} comment stands; its hand-over is finished",
         phase=phase,
-        effects=_steps(view, word, role, state) if _is_ours_to_move(view, word) else (ending(view),),
+        effects=effects,
     )
 
 
@@ -148,12 +154,12 @@ def _last_steps(view: View, word: Marked, role: str, state: State) -> tuple[Effe
 
 
 def left_over(view: View) -> Decision | None:
-    """Labels of a run that ended on a ticket which a person has taken meanwhile: they go, nothing else does."""
-    if view.is_mine or not labels_of_work(view):
+    """Labels of a run where nothing is due any more: it died, or a person's label forbade it every write. They go."""
+    if not labels_of_work(view):
         return None
     return Decision(
         row="13",
         outcome=Outcome.NOTHING,
-        reason="the ticket was taken from the runner; only labels of the last run were left",
+        reason="nothing is due on this ticket; only labels of the last run were left",
         effects=(ending(view),),
     )

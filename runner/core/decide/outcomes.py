@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.meanwhile import is_theirs, left_to
 from runner.core.decide.parts import ending, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import pass_turn
@@ -14,6 +15,7 @@ from runner.core.decide.view import (
     View,
 )
 from runner.core.effects import (
+    Effect,
     LinkPullRequest,
     MoveTo,
     PutComment,
@@ -126,6 +128,12 @@ def why_no_result(view: View, result: Result) -> tuple[str, str]:
     return table.get(result.outcome, fallback)
 
 
+def why_put_away(view: View) -> tuple[str, str]:
+    """Why work ended on a ticket that a person moved away, and how to go on from what exists."""
+    goes_on = view.state in (State.BACKLOG, State.BLOCKED)
+    return texts.put_away(view.ticket.status.name, first="" if goes_on else approve_name(view))
+
+
 def named_answers(
     points: Sequence[Feedback], answers: Sequence[PointAnswer]
 ) -> tuple[tuple[str, PointAnswer], ...]:
@@ -177,7 +185,7 @@ def ask_people(
     ready: bool = True,
     discarded: bool = False,
 ) -> Decision:
-    """Row 8: questions to the requester; the ticket is Blocked until they are answered."""
+    """Row 8: questions to the requester; the ticket is Blocked until they are answered, unless people put it elsewhere."""
     who = hand(view, "requester")
     text = (
         texts.questions(asked, requester=who.mention, discarded=discarded, summary=summary)
@@ -187,11 +195,16 @@ def ask_people(
     marker = replace(
         view.marker(Kind.QUESTIONS), phase=work.phase.value, input_digest=work.input_digest, seen=work.seen
     )
+    last: tuple[Effect, ...] = (
+        MoveTo(key=view.key, state=State.BLOCKED),
+        ending(view, assignee=who.assignee, state=State.BLOCKED),
+    )
+    if is_theirs(view):
+        last = (ending(view, assignee=left_to(view, who.assignee)),)
     effects = (
         PutComment(key=view.key, markdown=text, marker=marker),
         *progress_end(view, "waiting for an answer", entry),
-        MoveTo(key=view.key, state=State.BLOCKED),
-        ending(view, assignee=who.assignee, state=State.BLOCKED),
+        *last,
         *pass_turn(view, resting=frozenset({view.key})),
     )
     return Decision(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
+from runner.core.decide.meanwhile import is_theirs, left_to
 from runner.core.decide.people import hand
 from runner.core.decide.view import View
 from runner.core.effects import EditTicket, Effect, MoveTo, PutComment
@@ -146,7 +147,8 @@ def failed(
 ) -> Decision:
     """A failure that a person must look at: said once, labelled, Blocked, handed over.
 
-    ``is_final`` sets ``ai:failed``; without it the ticket is only Blocked and a person's assignment retries.
+    ``is_final`` sets ``ai:failed``; without it the ticket is only Blocked and a person's assignment retries. A ticket
+    that people took in hand meanwhile is told, and otherwise left as they left it; so is one that is Done.
     """
     who = hand(view, "reviewer" if view.is_work_ticket else "requester")
     marker = replace(
@@ -156,21 +158,18 @@ def failed(
         input_digest=view.input_digest,
         seen=Seen(),
     )
-    effects: list[Effect] = [
-        PutComment(
-            key=view.key,
-            markdown=texts.failure(what, meaning=meaning, remedy=remedy, url=view.run_url, whom=who.mention),
-            marker=marker,
-        ),
-        *progress_end(view, "failed", entry),
-        MoveTo(key=view.key, state=State.BLOCKED, is_optional=True),
-        ending(
-            view,
-            assignee=who.assignee,
-            state=State.BLOCKED,
-            add=(*((view.policy.label(phases.FAILED),) if is_final else ()), *labels),
-        ),
-    ]
+    added = (*((view.policy.label(phases.FAILED),) if is_final else ()), *labels)
+    told = PutComment(
+        key=view.key,
+        markdown=texts.failure(what, meaning=meaning, remedy=remedy, url=view.run_url, whom=who.mention),
+        marker=marker,
+    )
+    effects: list[Effect] = [told, *progress_end(view, "failed", entry)]
+    if is_theirs(view) or view.state is State.DONE:
+        effects.append(ending(view, assignee=left_to(view, who.assignee)))
+    else:
+        blocked = ending(view, assignee=who.assignee, state=State.BLOCKED, add=added)
+        effects += [MoveTo(key=view.key, state=State.BLOCKED, is_optional=True), blocked]
     return Decision(
         row=row,
         outcome=Outcome.FAILED,

@@ -8,6 +8,7 @@ from dataclasses import replace
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.large_plans import fitted
+from runner.core.decide.meanwhile import is_put_away
 from runner.core.decide.outcomes import (
     approve_name,
     ask_people,
@@ -68,7 +69,7 @@ def settle_plan(view: View, work: Work, result: Result, entry: LedgerEntry | Non
 
 
 def _still_planning(view: View) -> bool:
-    held = view.has_family_label(phases.IGNORE) or view.has_family_label(phases.STOP)
+    held = view.has_family_label(phases.STOP) or is_put_away(view)
     open_states = (State.BACKLOG, State.PLAN_REVIEW, State.BLOCKED)
     is_unapproved = view.state is State.IN_PROGRESS and view.plan_comment is None
     return view.is_mine and not held and (view.state in open_states or is_unapproved)

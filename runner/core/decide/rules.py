@@ -9,6 +9,8 @@ from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.evidence import from_evidence
 from runner.core.decide.finishing import left_over, said_but_not_done
+from runner.core.decide.meanwhile import is_put_away
+from runner.core.decide.outcomes import why_put_away
 from runner.core.decide.parent_rules import (
     approved,
     ask_for_plan,
@@ -21,6 +23,7 @@ from runner.core.decide.parent_rules import (
 )
 from runner.core.decide.parts import (
     ending,
+    failed,
     note,
     nothing,
     said_once,
@@ -162,6 +165,25 @@ def _finish_failed(view: View) -> Decision | None:
     return replace(finished, row="9b", effects=(revived,), again=True)
 
 
+def put_away(view: View) -> Decision | None:
+    """Row 13: a run died on a ticket that a person had moved away: it ends as it would have, without a result."""
+    if not view.is_work_ticket or not view.is_mine or not view.has_label(phases.WORKING):
+        return None
+    if not is_put_away(view):
+        return None
+    what, remedy = why_put_away(view)
+    ended = failed(
+        view,
+        row="13",
+        what=what,
+        meaning="The run ended without a result. What was pushed before stays.",
+        remedy=remedy,
+        phase=Phase.IMPLEMENT,
+        is_final=False,
+    )
+    return replace(ended, outcome=Outcome.NOTHING, exit_code=0)
+
+
 def unmatched(view: View) -> Decision | None:
     """No row applies, but the ticket waits for the runner and a person must act: said once."""
     if not view.is_mine or view.state is State.DONE:
@@ -211,6 +233,7 @@ ORDER: tuple[Rule, ...] = (
     plan_ticket,
     done_sub_task,
     go_on,
+    put_away,
     left_over,
     wake_shared,
     unmatched,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import ended_by_another
+from runner.core.decide.meanwhile import is_put_away, is_taken, is_theirs, left_to
 from runner.core.decide.outcomes import (
     ASKED_SUMMARY,
     ask_people,
@@ -22,9 +23,10 @@ from runner.core.decide.outcomes import (
     news_since,
     remedy_over,
     why_no_result,
+    why_put_away,
 )
-from runner.core.decide.parts import OVER, ending, failed, nothing, progress_end
-from runner.core.decide.people import hand
+from runner.core.decide.parts import OVER, ending, failed, progress_end
+from runner.core.decide.people import Hand, hand
 from runner.core.decide.sequence import base_branch, pass_turn, unfinished_siblings
 from runner.core.decide.view import (
     INPUT_TRAILER,
@@ -95,12 +97,6 @@ class FinishedWork:
 def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> Decision:
     """What is due for implemented or revised work, by outcome and by what people did meanwhile."""
     work, result = delivered.work, delivered.result
-    if view.has_family_label(phases.IGNORE):
-        return nothing(
-            "10",
-            "the ticket was set to be ignored meanwhile",
-            warning="Discarded: the ticket is ignored now.",
-        )
     if view.state is State.DONE:
         return discarded(view, "the ticket was moved to Done meanwhile", work.phase, entry)
     other = ended_by_another(view, entry) if work.was_mine else None
@@ -127,7 +123,7 @@ def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> 
             entry=entry,
             labels=labels_over(view, result),
         )
-    is_taken = view.has_family_label(phases.STOP) or (work.was_mine and not view.is_mine)
+    is_taken = is_theirs(view) or (work.was_mine and not view.is_mine)
     short = "stopped" if is_taken else _falls_short(result)
     if short:
         work = as_far_as_answered(work, result.answers, is_taken=is_taken)
@@ -374,13 +370,20 @@ def _hand_over(view: View, one: FinishedWork, pull_request: PullRequest) -> Deci
         *late,
         *progress_end(view, "handed over for review", one.entry),
         MoveTo(key=view.key, state=State.IN_TESTING),
-        ending(view, assignee=view.snapshot.me.id if news else who.assignee, state=State.IN_TESTING),
+        ending(view, assignee=_reviewer(view, who, news), state=State.IN_TESTING),
         *_next(view, news),
     ]
     reason = f"pull request #{pull_request.number} is {'ready for review' if is_new else 'updated'}"
     return Decision(
         row=one.work.row, outcome=Outcome.DONE, reason=reason, phase=one.work.phase, effects=tuple(effects)
     )
+
+
+def _reviewer(view: View, who: Hand, news: Sequence[Feedback]) -> str | None:
+    """Who gets finished work: the runner again if there is news, else its reviewer, or whom a person gave it to meanwhile."""
+    if is_taken(view):
+        return "keep"
+    return view.snapshot.me.id if news else who.assignee
 
 
 def _handover_marker(view: View, one: FinishedWork, *, number: int, code: str = "") -> Marker:
@@ -477,6 +480,8 @@ def _hand_over_short(
     if one.is_short == "stopped" and view.has_family_label(phases.STOP):
         label = texts.code(view.policy.label(phases.STOP))
         remedy = f"Take the label {label} off and assign the ticket to me to go on from what exists."
+    elif one.is_taken and is_put_away(view):
+        why, remedy = why_put_away(view)
     detail = f" {one.result.detail}" if one.result.detail else ""
     number = pull_request.number if pull_request is not None else 0
     who = hand(view, "reviewer")
@@ -498,7 +503,7 @@ def _hand_over_short(
         *progress_end(view, why.lower().rstrip("."), one.entry),
     ]
     if one.is_taken:
-        effects.append(ending(view))
+        effects.append(ending(view, assignee=left_to(view, who.assignee)))
     else:
         effects += [
             MoveTo(key=view.key, state=State.BLOCKED),
@@ -551,7 +556,7 @@ def _without_pull_request(view: View, one: FinishedWork) -> Decision:
         PutComment(key=view.key, markdown=said, marker=marker),
         *progress_end(view, "no change was needed", one.entry),
         MoveTo(key=view.key, state=State.IN_TESTING),
-        ending(view, assignee=view.snapshot.me.id if news else who.assignee, state=State.IN_TESTING),
+        ending(view, assignee=_reviewer(view, who, news), state=State.IN_TESTING),
         *_next(view, news),
     )
     return Decision(

@@ -13,6 +13,7 @@ from runner.core.decide.parts import (
     claim,
     ending,
     exhausted,
+    labels_of_work,
     no_base,
     note,
     nothing,
@@ -222,7 +223,7 @@ def done_sub_task(view: View) -> Decision | None:
         outcome=Outcome.NOTHING,
         reason="the sub-task is done; its parent is woken",
         phase=Phase.COMPLETE,
-        effects=_wake_parent(view),
+        effects=(*((ending(view),) if labels_of_work(view) else ()), *_wake_parent(view)),
     )
 
 
