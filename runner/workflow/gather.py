@@ -266,13 +266,14 @@ def _member(one: WorkItem, found: dict[str, PullRequest | None], sources: Source
 
 def _with_parent(snapshot: Snapshot, sources: Sources) -> Snapshot:
     """The base branch's head, and results and ledgers of the family once all of it is done."""
-    heads = _Heads(forge=sources.forge)
     view = View(snapshot=snapshot, policy=sources.policy, now="")
-    heads.look_up([base_branch(view)])
-    snapshot = replace(snapshot, heads=dict(heads.known))
     if is_shared(view):
         snapshot = with_shared_work(snapshot, sources.forge, sources.policy)
         snapshot = with_asked_members(snapshot, sources.tickets, sources.policy)
+    else:
+        heads = _Heads(forge=sources.forge)
+        heads.look_up([base_branch(view)])
+        snapshot = replace(snapshot, heads=dict(heads.known))
     states = [phases.state_of(one.ticket, sources.policy) for one in snapshot.family]
     is_complete = bool(states) and all(state is State.DONE for state in states)
     if not is_complete or view.state is State.DONE:

@@ -124,3 +124,15 @@ def test_a_run_that_pushed_nothing_does_not_speak_of_checks() -> None:
 
     assert ran.end is not None
     assert "Approve workflows" not in report(ran.end).summary
+
+
+@pytest.mark.parametrize("name", ["broken_down", "shared_both"])
+def test_the_head_of_the_base_branch_is_asked_for_once_with_each_look(name: str) -> None:
+    """A parent's run costs no request twice, whether its sub-tasks have branches of their own or share one."""
+    scene = getattr(scenes, name)().copy()
+
+    sent = scene.runs().run(scene.parent).line.sent
+
+    looks = [one for one in sent if one.path.endswith(f"/issue/{scene.parent}") and one.method == "GET"]
+    heads = [one for one in sent if one.path.endswith("/git/ref/heads/main")]
+    assert len(heads) == len(looks)
