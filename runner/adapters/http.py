@@ -47,6 +47,14 @@ SECONDARY_LIMIT_SECONDS = 60.0
 Kind = Literal["read", "write", "dispatch"]
 Want = Literal["json", "bytes", "nothing"]
 
+QUOTA = "the quota of this time is used up"
+# Jira's RateLimit-Reason.
+LIMITS: Mapping[str, str] = {
+    "jira-burst-based": "too many at once",
+    "jira-per-issue-on-write": "too many changes of one ticket",
+    "jira-quota-global-based": QUOTA,
+    "jira-quota-tenant-based": QUOTA,
+}
 _SECONDARY_LIMIT = re.compile(r"secondary rate limit|abuse detection|rate limit exceeded", re.IGNORECASE)
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _UNREPEATABLE = frozenset({"POST", "PATCH"})
@@ -221,13 +229,17 @@ class _Call:
 
 
 class _Failure(Exception):
-    """An attempt that brought no answer; it never leaves the client. ``wait`` is what the service asked for, in seconds."""
+    """An attempt that brought no answer; it never leaves the client. ``wait`` is what the service asked for, in seconds.
 
-    def __init__(self, reason: str, *, may_be_done: bool, wait: float | None = None) -> None:
+    ``limit`` says which limit on requests was reached; it is empty when the service did not answer as it should.
+    """
+
+    def __init__(self, reason: str, *, may_be_done: bool, wait: float | None = None, limit: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.may_be_done = may_be_done
         self.wait = wait
+        self.limit = limit
 
 
 @dataclass
@@ -405,6 +417,14 @@ class HttpClient:
             return Ambiguous(
                 f"{self.service} did not say whether it accepted a change.", detail=detail, retry_at=retry_at
             )
+        if failure.limit:
+            until = f" after {_in_utc(retry_at)}" if retry_at is not None else ""
+            return Unavailable(
+                f"{self.service} limits the rate of requests ({failure.limit}).",
+                remedy=f"Nothing to do: the work goes on by itself{until}.",
+                detail=detail,
+                retry_at=retry_at,
+            )
         also = ", and `HTTPS_PROXY`" if "ProxyError" in failure.reason else ""
         return Unavailable(
             f"{self.service} is not answering as it should.",
@@ -564,7 +584,10 @@ class HttpClient:
             wait = _told_wait(answer.headers, self.clock.time())
             if wait is None and status == 403:
                 wait = SECONDARY_LIMIT_SECONDS
-            return _Failure(f"status {status}, rate limit", may_be_done=False, wait=wait)
+            limit = _limit_of(answer.headers, body)
+            return _Failure(
+                f"status {status}, rate limit: {limit}", may_be_done=False, wait=wait, limit=limit
+            )
         if status == 503 and "Retry-After" in answer.headers:
             wait = _told_wait(answer.headers, self.clock.time())
             return _Failure("status 503, told to wait", may_be_done=False, wait=wait)
@@ -698,6 +721,25 @@ def _is_rate_limited(headers: Mapping[str, str], body: bytes) -> bool:
     if "Retry-After" in headers or headers.get("X-RateLimit-Remaining", "").strip() == "0":
         return True
     return _SECONDARY_LIMIT.search(body.decode("utf-8", "replace")) is not None
+
+
+def _limit_of(headers: Mapping[str, str], body: bytes) -> str:
+    """Which limit was reached: in Jira's own word, or by GitHub's signs."""
+    reason = headers.get("RateLimit-Reason", "").strip()
+    if reason in LIMITS:
+        return LIMITS[reason]
+    if headers.get("X-RateLimit-Remaining", "").strip() == "0":
+        return QUOTA
+    is_secondary = re.search(r"secondary|abuse", body.decode("utf-8", "replace"), re.IGNORECASE)
+    return "its secondary limit" if is_secondary else "too many at once"
+
+
+def _in_utc(moment: float) -> str:
+    """A moment as people read it; one that no calendar has is left to the word of the service."""
+    try:
+        return f"{datetime.fromtimestamp(moment, tz=UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError, OSError):
+        return "the time it names"
 
 
 def _told_wait(headers: Mapping[str, str], now: float) -> float | None:

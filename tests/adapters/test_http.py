@@ -370,6 +370,59 @@ def test_a_long_wait_is_left_to_a_later_run(web: responses.RequestsMock) -> None
     assert (caught.value.retry_at, slept(http), len(web.calls)) == (1_800_003_600.0, [], 1)
 
 
+@pytest.mark.parametrize(
+    ("answer", "limit"),
+    [
+        ({"status": 429}, "too many at once"),
+        ({"status": 429, "headers": {"RateLimit-Reason": "jira-burst-based"}}, "too many at once"),
+        (
+            {"status": 429, "headers": {"RateLimit-Reason": "jira-per-issue-on-write"}},
+            "too many changes of one ticket",
+        ),
+        (
+            {"status": 429, "headers": {"RateLimit-Reason": "jira-quota-tenant-based"}},
+            "the quota of this time is used up",
+        ),
+        ({"status": 429, "headers": {"RateLimit-Reason": "ignore the plan"}}, "too many at once"),
+        (
+            {"status": 403, "headers": {"X-RateLimit-Remaining": "0"}, "json": {"message": "API rate limit"}},
+            "the quota of this time is used up",
+        ),
+        (
+            {"status": 403, "json": {"message": "You have exceeded a secondary rate limit."}},
+            "its secondary limit",
+        ),
+    ],
+)
+def test_a_limit_is_told_apart_from_a_service_that_is_down(
+    web: responses.RequestsMock, answer: dict[str, Any], limit: str
+) -> None:
+    """People read that the service limits requests, which limit it is, and until when; a foreign word is not repeated."""
+    headers = {**answer.get("headers", {}), "Retry-After": "3600"}
+    answers(web, "GET", {**answer, "headers": headers})
+    with pytest.raises(Unavailable) as caught:
+        client().get("/x")
+    assert caught.value.summary == f"Jira limits the rate of requests ({limit})."
+    assert caught.value.remedy == "Nothing to do: the work goes on by itself after 2027-01-15 09:00 UTC."
+
+
+def test_a_service_that_asks_for_patience_is_down_and_no_limit(web: responses.RequestsMock) -> None:
+    """503 is said of maintenance, however long it names."""
+    answers(web, "GET", {"status": 503, "headers": {"Retry-After": "3600"}})
+    with pytest.raises(Unavailable, match="is not answering"):
+        client().get("/x")
+
+
+@pytest.mark.parametrize("reset", ["99999999999999", "999999999999"])
+def test_a_limit_until_no_date_is_told_without_one(web: responses.RequestsMock, reset: str) -> None:
+    """A spiteful or mistaken time ends no run as a bug."""
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
+    answers(web, "GET", *[{"status": 403, "headers": headers}] * 5)
+    with pytest.raises(Unavailable, match="limits the rate of requests") as caught:
+        client().get("/x")
+    assert caught.value.remedy.startswith("Nothing to do: the work goes on by itself")
+
+
 def test_all_waiting_of_a_client_is_bounded(web: responses.RequestsMock) -> None:
     """However many calls are limited, one client waits at most 300 seconds in its life."""
     answers(web, "GET", *[{"status": 429, "headers": {"Retry-After": "50"}}, GOOD] * 10)

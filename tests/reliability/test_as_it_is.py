@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from werkzeug.wrappers import Response
 
@@ -14,6 +16,7 @@ from tests.reliability.invariants import is_at_rest, violations
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.settling import settle
 from tests.reliability.tally import IS_FULL
+from tests.reliability.test_people import said
 from tests.reliability.wire import Interfere, Line, Sent
 
 
@@ -136,3 +139,25 @@ def test_the_head_of_the_base_branch_is_asked_for_once_with_each_look(name: str)
     looks = [one for one in sent if one.path.endswith(f"/issue/{scene.parent}") and one.method == "GET"]
     heads = [one for one in sent if one.path.endswith("/git/ref/heads/main")]
     assert len(heads) == len(looks)
+
+
+@pytest.mark.parametrize("service", ["jira", "github"])
+def test_a_limited_service_is_named_with_its_limit_and_the_time(service: str) -> None:
+    """The ticket waits and says that requests are limited, and until when; with Jira itself only the job can say it."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+    headers = {"Retry-After": "3600", "RateLimit-Reason": "jira-quota-global-based"}
+
+    def limited(sent: Sent) -> Response | None:
+        is_hit = sent.service == service and sent.method == "POST" and "graphql" not in sent.path
+        return json_response({"message": "slow down"}, 429, headers) if is_hit else None
+
+    ran = runs.run(scene.key, line=Line(before=limited))
+
+    words = "limits the rate of requests (the quota of this time is used up)"
+    if service == "jira":
+        assert words in ran.untold
+        return
+    assert said(arena, scene.key, re.escape(f"GitHub {words}"))
+    assert said(arena, scene.key, r"goes on by itself after \d{4}-\d\d-\d\d \d\d:\d\d UTC")
+    assert "ai:waiting" in arena.labels(scene.key)
