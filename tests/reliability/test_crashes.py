@@ -2,7 +2,7 @@
 
 A run killed after the answer to one write leaves the state of a run killed before the next one: between the two it
 only reads, which a test shows, and what it keeps in memory dies with it. So pairs need the kills before each write,
-and the kill after the last one, which is an undisturbed run.
+the kill after the last one, which is an undisturbed run, and the lost answers.
 """
 
 from __future__ import annotations
@@ -38,21 +38,18 @@ def singles(phase: str) -> Iterator[tuple[Plan, bool]]:
 
 
 def pairs(phase: str) -> Iterator[Plan]:
-    """Two crashes in a row: every pair of kills, and lost answers by sample.
+    """Two in a row: a run is killed and the next one too, or loses an answer; or one run loses an answer and goes on.
 
-    The second run has what the first one left, and a claim of its own; numbers beyond that kill nobody.
+    The second run has what the first one left, and a claim of its own; numbers beyond that meet nothing.
     """
     effects = undisturbed(phase).effects
-    numbers = range(1, effects + 1)
-    choice = random.Random(f"pairs of {phase}")
     every: list[Plan] = []
-    for first in numbers:
-        for second in range(1, min(effects, effects - first + 4) + 1):
-            every.append(({first: Crash.BEFORE}, {second: Crash.BEFORE}))
-            if choice.random() < 0.05:
-                every.append(({first: Crash.LOST, second: Crash.BEFORE}, {second: Crash.BEFORE}))
-                every.append(({first: Crash.BEFORE}, {second: Crash.LOST}))
-    yield from every if IS_FULL else choice.sample(every, FAST_PAIRS)
+    for first, second_kind in itertools.product(range(1, effects + 1), (Crash.BEFORE, Crash.LOST)):
+        left = range(1, min(effects, effects - first + 4) + 1)
+        every += [({first: Crash.BEFORE}, {second: second_kind}) for second in left]
+        later = range(first + 1, effects + 1)
+        every += [({first: Crash.LOST, second: second_kind},) for second in later]
+    yield from every if IS_FULL else random.Random(f"pairs of {phase}").sample(every, FAST_PAIRS)
 
 
 def _report(request: pytest.FixtureRequest, suite: str, cases: dict[str, Case]) -> None:
