@@ -8,13 +8,13 @@ holds at that moment, we compare with what it should hold just before: a person'
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from runner.adapters.git_failures import moved, refused_push
-from runner.adapters.github import HEADERS, GitHubForge, misshapen, quoted_path
+from runner.adapters.github import GitHubForge
+from runner.adapters.github_api import GitHubApi, quoted_path, shape
 from runner.adapters.http import BadRequest, Forbidden, HttpClient, ServiceConflict, segment
 from runner.core.changes import Base
 from runner.core.work import FileChange
@@ -27,10 +27,8 @@ class ApiPublisher:
     """``ports.Publisher`` without git: blobs, a tree, a commit and a ref over REST."""
 
     def __init__(self, http: HttpClient, forge: GitHubForge, *, repository: str) -> None:
-        owner, name = repository.split("/")
-        self._http = http
+        self._api = GitHubApi(http, repository=repository)
         self._forge = forge
-        self._root = f"/repos/{segment(owner)}/{segment(name)}/git"
 
     def base(self, start: str, paths: Sequence[str]) -> Base:
         """What a commit holds: every path with its mode, and the contents of those of ``paths`` that exist."""
@@ -104,10 +102,8 @@ class ApiPublisher:
         return change.mode, self._create("blobs", {"content": content, "encoding": "base64"})
 
     def _files(self, name: str) -> dict[str, tuple[str, str]]:
-        data = self._http.get(
-            f"{self._root}/trees/{segment(name)}", params={"recursive": "1"}, headers=HEADERS
-        ).mapping()
-        with _shape():
+        data = self._api.get(f"/git/trees/{segment(name)}", recursive="1").mapping()
+        with shape():
             if data["truncated"]:
                 raise ConfigError(
                     "The repository has too many files for `commits: api`.", remedy="Use `commits: push`."
@@ -119,15 +115,12 @@ class ApiPublisher:
             }
 
     def _blob(self, sha: str) -> bytes:
-        raw = {**HEADERS, "Accept": "application/vnd.github.raw+json"}
-        return self._http.get(f"{self._root}/blobs/{segment(sha)}", headers=raw, want="bytes").body
+        return self._api.raw(f"/git/blobs/{segment(sha)}").body
 
     def _create(self, kind: str, body: Mapping[str, Any]) -> str:
         """Store an object. Nothing refers to it yet, so a repeated one is only garbage."""
         try:
-            data = self._http.request(
-                "POST", f"{self._root}/{kind}", json=dict(body), headers=HEADERS, idempotent=True
-            ).mapping()
+            data = self._api.send("POST", f"/git/{kind}", dict(body), idempotent=True).mapping()
         except NotFound as exc:
             raise ConfigError(
                 "The GitHub token may not write to the repository.",
@@ -136,7 +129,7 @@ class ApiPublisher:
             ) from exc
         except ServiceConflict as exc:
             raise Refused(exc.summary, remedy="Choose another path.", detail=exc.detail) from exc
-        with _shape():
+        with shape():
             return str(data["sha"])
 
     def _move(self, branch: str, *, expected: str | None, commit: str) -> None:
@@ -160,12 +153,12 @@ class ApiPublisher:
     def _send_move(self, branch: str, *, expected: str | None, commit: str) -> None:
         body: dict[str, object]
         if expected is None:
-            method, path = "POST", f"{self._root}/refs"
+            method, path = "POST", "/git/refs"
             body = {"ref": f"refs/heads/{branch}", "sha": commit}
         else:
-            method, path = "PATCH", f"{self._root}/refs/heads/{quoted_path(branch)}"
+            method, path = "PATCH", f"/git/refs/heads/{quoted_path(branch)}"
             body = {"sha": commit, "force": False}
-        self._http.request(method, path, json=body, headers=HEADERS, idempotent=False)
+        self._api.send(method, path, body, idempotent=False)
 
     def _explain(
         self, branch: str, *, expected: str | None, exc: ServiceConflict | BadRequest | Forbidden
@@ -176,11 +169,3 @@ class ApiPublisher:
             raise moved(branch, expected=expected, there=there) from exc
         if (refusal := refused_push(exc.summary)) is not None:
             raise refusal from exc
-
-
-@contextmanager
-def _shape() -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError) as exc:
-        raise misshapen(f"{type(exc).__name__}: {exc}", is_write=False) from exc

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +12,9 @@ from runner.adapters.http import HttpClient, bearer
 from runner.core.work import FileChange
 from runner.errors import Ambiguous, ConfigError, Conflict, MovedUnderUs, Refused
 from runner.ports import Forge, Publisher
-from tests.adapters.test_github import BRANCH, OURS, TOKEN, Site, StandingClock
-from tests.contracts import violations
+from tests.adapters.github_site import BRANCH, OURS, TOKEN, Site, StandingClock
 
 NEW = FileChange(path="dir/new.sh", content=b"#!/bin/sh\r\n\xff", mode="100755")
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    site = Site(tmp_path)
-    with site.server:
-        site.prepare()
-        yield site
-    assert violations(site.recorder.exchanges) == []
 
 
 def publish(site: Site, *changes: FileChange, token: str = TOKEN, **options: Any) -> str:
