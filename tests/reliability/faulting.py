@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from runner.sandbox.server import json_response
 from tests.reliability.clock import VirtualClock
-from tests.reliability.wire import GIT, Line, Sent
+from tests.reliability.wire import GIT, Line, Sent, Torn
 
 Make = Callable[[VirtualClock], Response]
 HTML = "<html><body>Log in</body></html>"
@@ -26,7 +26,8 @@ class Fault:
     """One way for a request to fail.
 
     ``when``: the service did nothing (``before``), or did it and the answer is spoilt (``after``). ``is_hard``:
-    an answer that waiting does not change, so the ticket may be blocked by it.
+    an answer that waiting does not change, so the ticket may be blocked by it. ``concerns_writes``: a read that meets
+    it is the same as one that the service never saw.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Fault:
     when: Literal["before", "after"] = "before"
     is_hard: bool = False
     is_unclear: bool = False
+    concerns_writes: bool = False
 
 
 def _answer(status: int, body: object = None, **headers: str) -> Make:
@@ -83,14 +85,24 @@ FAULTS = (
     Fault(name="no connection in time", make=_raise(requests.exceptions.ConnectTimeout)),
     Fault(name="no answer, not applied", make=_raise(requests.exceptions.ReadTimeout), is_unclear=True),
     Fault(
-        name="no answer, applied", make=_raise(requests.exceptions.ReadTimeout), when="after", is_unclear=True
+        name="no answer, applied",
+        make=_raise(requests.exceptions.ReadTimeout),
+        when="after",
+        is_unclear=True,
+        concerns_writes=True,
     ),
     Fault(name="reset, not applied", make=_raise(_reset), is_unclear=True),
-    Fault(name="reset, applied", make=_raise(_reset), when="after", is_unclear=True),
-    Fault(name="500, applied", make=_answer(500), when="after", is_unclear=True),
+    Fault(name="reset, applied", make=_raise(_reset), when="after", is_unclear=True, concerns_writes=True),
+    Fault(name="500, applied", make=_answer(500), when="after", is_unclear=True, concerns_writes=True),
     Fault(
         name="truncated JSON",
         make=lambda _: Response('{"id": "1', status=200, mimetype="application/json"),
+        when="after",
+        is_unclear=True,
+    ),
+    Fault(
+        name="reset in the middle of the body",
+        make=lambda _: Torn('{"id": "1', status=200, mimetype="application/json"),
         when="after",
         is_unclear=True,
     ),

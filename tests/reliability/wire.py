@@ -169,6 +169,18 @@ def _sets_absolute_values(sent: Sent) -> bool:
     return sent.method == "PATCH" and "/pulls/" in sent.path
 
 
+class Torn(Response):
+    """An answer whose connection is reset in the middle of its body."""
+
+
+class _Breaking(io.BytesIO):
+    def read(self, size: int | None = -1, /) -> bytes:
+        found = super().read(size)
+        if not found:
+            raise ConnectionResetError(104, "reset")
+        return found
+
+
 class Wire(BaseAdapter):
     """A transport for requests that calls a service's application directly."""
 
@@ -221,7 +233,7 @@ def _as_response(request: requests.PreparedRequest, answer: Response) -> request
     found.request = request
     found.headers = requests.structures.CaseInsensitiveDict(answer.headers.items())
     found.raw = HTTPResponse(
-        body=io.BytesIO(data),
+        body=_Breaking(data) if isinstance(answer, Torn) else io.BytesIO(data),
         headers=dict(answer.headers.items()),
         status=answer.status_code,
         preload_content=False,
