@@ -2,7 +2,8 @@
 
 RunnerError                 anything we name; carries summary, remedy, detail
 ├── ConfigError             input, secret, permission, configuration, prompt        exit 2
-│   └── Unauthorized        401: a token is wrong or expired
+│   ├── Unauthorized        401: a token is wrong or expired
+│   └── PictureRefused      a model does not take a picture of the ticket
 ├── GaveUp                  budget spent, empty diff, invalid plan                  exit 3
 │   └── Refused             a policy or the model said no
 ├── Unavailable             Jira, GitHub or a model is down or limiting             parked 0, else 4
@@ -38,6 +39,10 @@ class ConfigError(RunnerError):
 
 class Unauthorized(ConfigError):
     """A service refused the credential itself (401); never retried."""
+
+
+class PictureRefused(ConfigError):
+    """A model's provider refused a picture; it does not say which of several."""
 
 
 class GaveUp(RunnerError):

@@ -19,6 +19,7 @@ from runner.adapters.llm_common import (
     image_note,
 )
 from runner.adapters.llm_problems import (
+    PICTURES,
     StreamError,
     stream_problem,
 )
@@ -129,7 +130,7 @@ class ResponseReader(Reader):
             self.usage = _usage(usage)
             self.has_final_usage = True
         error = response.get("error") or {}
-        if response.get("status") == "failed" and error.get("code") in PASSING:
+        if response.get("status") == "failed" and error.get("code") in PASSING | PICTURES:
             raise StreamError(stream_problem(error))
         self.is_over = True
 

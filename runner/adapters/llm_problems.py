@@ -6,6 +6,7 @@ status whether to ask again, to begin afresh, or what a person must change.
 
 from __future__ import annotations
 
+import re
 import ssl
 import time
 from collections.abc import Mapping
@@ -15,8 +16,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Literal, Protocol
 
 from runner.adapters.obstacles import network_error
+from runner.core.redact import clean
 from runner.core.work import ModelChoice
-from runner.errors import ConfigError, GaveUp, RunnerError, Unauthorized, Unavailable
+from runner.errors import ConfigError, GaveUp, PictureRefused, RunnerError, Unauthorized, Unavailable
 
 RETRY_AFTER_CAP = 120.0
 LONGEST_WISH = 366 * 86_400.0
@@ -80,7 +82,25 @@ class Service(Protocol):
 
 
 # The statuses that stand for an error type or code when it comes inside a stream with status 200.
+PICTURES = frozenset(
+    {
+        "invalid_image",
+        "invalid_image_format",
+        "invalid_base64_image",
+        "invalid_image_url",
+        "invalid_image_mode",
+        "image_too_large",
+        "image_too_small",
+        "image_parse_error",
+        "image_file_too_large",
+        "unsupported_image_media_type",
+        "empty_image_file",
+        "failed_to_download_image",
+        "image_file_not_found",
+    }
+)
 STREAM_STATUS: Mapping[str, int] = {
+    **dict.fromkeys(PICTURES, 400),
     "invalid_request_error": 400,
     "context_length_exceeded": 400,
     "invalid_prompt": 400,
@@ -289,6 +309,12 @@ def is_overflow(problem: Problem) -> bool:
     )
 
 
+def is_picture(problem: Problem) -> bool:
+    """Whether a picture in the request is what the provider refuses: OpenAI has codes for it, Anthropic only words."""
+    has_words = problem.status in {400, 415, 422} and re.search(r"\bimages?\b|\bimage_", problem.message)
+    return bool(problem.codes & PICTURES) or bool(has_words)
+
+
 def _down_text(problem: Problem, model: Service) -> str:
     if problem.status == 429:
         return f"{model.vendor} limits the rate of requests."
@@ -321,6 +347,13 @@ def _setup_error(problem: Problem, model: Service, detail: str) -> ConfigError |
         return ConfigError(
             f"{model.vendor} knows no model {model.choice.model!r}.",
             remedy=f"Check the model's name in the configuration, and {model.base_url_name} if it is set.",
+            detail=detail,
+        )
+    if is_picture(problem):
+        return PictureRefused(
+            f"{model.vendor} does not take a picture that is attached here: “{clean(problem.message, 200)}”",
+            remedy="Remove the picture from the ticket and its parent, or convert it to PNG or JPEG and attach that "
+            "instead. If the model takes no pictures at all, choose another one.",
             detail=detail,
         )
     if problem.status < 500 and problem.status not in RETRIED:

@@ -362,6 +362,12 @@ def stopped_short(
     return "\n\n".join(part for part in parts if part)
 
 
+def then_assign(remedy: str) -> str:
+    """What to do, and how the ticket goes on after it."""
+    text = remedy.rstrip()
+    return f"{text} Then assign this ticket to me." if text else "Assign this ticket to me to try again."
+
+
 def put_away(status: str, *, first: str) -> tuple[str, str]:
     """Why work ended that a person moved away from, and how it goes on. ``first``: the status it needs before that."""
     how = f"Move the ticket to **{first}** and assign it" if first else "Assign the ticket"

@@ -21,6 +21,7 @@ from runner.agent.meter import Bound, BudgetSpentError, Meter
 from runner.agent.replay import end_record, start_record
 from runner.agent.tools import Toolbox
 from runner.agent.window import room_of
+from runner.core import texts
 from runner.core.budget import Budget
 from runner.core.changes import protection
 from runner.core.handover import (
@@ -47,7 +48,7 @@ from runner.core.plan import (
 from runner.core.policy import Budget as Bounds
 from runner.core.policy import Policy
 from runner.core.work import Brief, CheckRun, Finished, ModelChoice, Predecessor, Stop, Turn, UserText
-from runner.errors import ConfigError, GaveUp, RunnerError, Unavailable
+from runner.errors import ConfigError, GaveUp, PictureRefused, RunnerError, Unavailable
 from runner.ports import Model
 
 MAX_PLAN_TRIES = 3
@@ -87,7 +88,7 @@ def think(file: WorkFile, bench: Bench) -> Result:
             file=file, work=work, context=context, choice=choice, bench=bench, meter=meter
         ).work_on()
     except RunnerError as exc:
-        answered = _ended_by(exc)
+        answered = _ended_by(_with_names(exc, context))
     except StoppedError:
         answered = _Answered(outcome="stopped")
     bench.log("end", end_record(answered.outcome, [one.to_change() for one in answered.changes]))
@@ -201,6 +202,14 @@ def _start_record(file: WorkFile, work: Work, choice: ModelChoice) -> Mapping[st
         protected=file.policy.paths.protected,
         checks=() if plans else [one.id for one in file.policy.checks.commands],
     )
+
+
+def _with_names(exc: RunnerError, context: Context) -> RunnerError:
+    """The error; one about a picture names those that the model was given, because no provider says which it was."""
+    if not isinstance(exc, PictureRefused) or not context.images:
+        return exc
+    names = ", ".join(texts.code(one.name) for one in context.images)
+    return PictureRefused(f"{exc.summary} It was given {names}.", remedy=exc.remedy, detail=exc.detail)
 
 
 def _ended_by(exc: RunnerError) -> _Answered:

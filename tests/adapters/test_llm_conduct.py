@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from email.utils import formatdate
 from typing import Any
 
@@ -25,7 +25,7 @@ from runner.adapters.llm_common import (
     events,
 )
 from runner.core.work import Brief, Input, ModelChoice, Stop, ToolResult, ToolSpec, Usage, UserImage, UserText
-from runner.errors import ConfigError, RunnerError, Unauthorized, Unavailable
+from runner.errors import ConfigError, PictureRefused, RunnerError, Unauthorized, Unavailable
 from tests.adapters.llm_traps import (
     Clock,
     Handler,
@@ -324,6 +324,43 @@ def test_an_unknown_model_is_named(talk: Talk) -> None:
 
     assert talk.wire.model in caught.value.summary
     assert talk.wire.base_url_name in caught.value.remedy
+
+
+PICTURES = [
+    ("messages.0.content.2.image.source.base64: Could not process image", None),
+    ("messages.0.content.2: image dimensions exceed max allowed size: 8000 pixels", None),
+    ("This model does not support image inputs.", None),
+    ("The file is not what it should be.", "invalid_image_format"),
+    ("The file is not what it should be.", "image_parse_error"),
+]
+
+
+@pytest.mark.parametrize(("message", "code"), PICTURES)
+def test_a_refused_picture_is_named_as_what_it_is(talk: Talk, message: str, code: str | None) -> None:
+    """It is no matter of the configuration: the remedy is to remove or convert the attachment; nothing is repeated."""
+    talk.server.acts = [answer(400, talk.wire.error("invalid_request_error", message, code))]
+
+    with pytest.raises(PictureRefused) as caught:
+        talk.send(UserImage(media_type="image/png", data=b"1"))
+
+    assert message in caught.value.summary
+    assert caught.value.remedy.startswith("Remove the picture from the ticket and its parent, or convert it")
+    assert (talk.conversation.calls, talk.clock.slept) == (1, [])
+
+
+def test_a_picture_refused_inside_a_stream_is_no_failure_that_passes(talk: Talk) -> None:
+    """Asked again, or parked, it would be refused for ever."""
+    refused: Mapping[str, Any] = {"type": "invalid_request_error", "message": "Could not process image"}
+    event: Mapping[str, Any] = {"type": "error", "error": refused}
+    if talk.wire.key_name == "OPENAI_API_KEY":
+        failed = {"status": "failed", "error": {"code": "image_parse_error", "message": "No."}}
+        event = {"type": "response.failed", "response": failed}
+    talk.server.acts = [stream([event])]
+
+    with pytest.raises(PictureRefused):
+        talk.send(UserImage(media_type="image/png", data=b"1"))
+
+    assert talk.conversation.calls == 1
 
 
 def test_a_full_context_is_a_stop(talk: Talk) -> None:

@@ -18,7 +18,7 @@ from runner.core.phases import Phase
 from runner.core.plan import Item, Plan
 from runner.core.policy import Budget, Budgets, CheckCommand, Checks, Policy, SetupCommand
 from runner.core.work import Predecessor, Stop, ToolResult, UserImage, UserText
-from runner.errors import ConfigError, GaveUp, RunnerError, Unavailable
+from runner.errors import ConfigError, GaveUp, PictureRefused, RunnerError, Unavailable
 from runner.workflow.thinking import Bench, result_of_error, think
 from tests.agent.scripted import (
     Clock,
@@ -181,6 +181,20 @@ def test_an_unavailable_model_before_any_work_parks(tmp_path: Path) -> None:
     result = Table(tmp_path, [[Unavailable("Overloaded.", retry_at=4e9)]]).think()
 
     assert (result.outcome, result.retry_at, result.calls) == ("unavailable", 4e9, 1)
+
+
+def test_a_refused_picture_is_told_with_the_names_of_those_that_were_given(tmp_path: Path) -> None:
+    """No provider says which of several it was, so a person reads the names of all."""
+    pictures = tuple(
+        Picture.model_validate({"name": name, "media_type": "image/png", "data": "aGk="})
+        for name in ("a.png", "b`.png")
+    )
+    refused = PictureRefused("No picture.", remedy="Convert it.")
+    context = Context(summary="Currencies", description="Add it.", type="Task", images=pictures)
+    result = Table(tmp_path, [[refused]], context=context).think()
+
+    assert (result.outcome, result.detail) == ("config", "Convert it.")
+    assert result.summary == "No picture. It was given `a.png`, `b'.png`."
 
 
 def test_work_survives_the_end_of_the_budget(tmp_path: Path) -> None:

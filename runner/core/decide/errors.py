@@ -49,7 +49,7 @@ def on_error(view: View, error: RunnerError | None, phase: Phase | None) -> Deci
                 meaning="Repeating the run would change nothing. " + NOTHING_LOST
                 if is_final
                 else NOTHING_LOST,
-                remedy=_then_assign(error.remedy),
+                remedy=texts.then_assign(error.remedy),
                 phase=phase,
                 exit_code=error.exit_code,
                 is_final=is_final,
@@ -75,11 +75,6 @@ def _is_after_review(view: View) -> bool:
     pull_request = view.pull_request
     is_over = pull_request is not None and pull_request.state == "closed"
     return view.is_work_ticket and is_over and view.state is State.IN_TESTING
-
-
-def _then_assign(remedy: str) -> str:
-    text = remedy.rstrip()
-    return f"{text} Then assign this ticket to me." if text else "Assign this ticket to me to try again."
 
 
 def _park(view: View, error: Unavailable, phase: Phase | None) -> Decision:
@@ -126,7 +121,7 @@ def _try_again(view: View, error: RunnerError | None, phase: Phase | None) -> De
             row="15",
             what=what,
             meaning=NOTHING_LOST,
-            remedy=_then_assign(remedy),
+            remedy=texts.then_assign(remedy),
             phase=phase,
             exit_code=1,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.core import phases
+from runner.core import phases, texts
 from runner.core.decide.decision import Decision
 from runner.core.decide.meanwhile import is_theirs
 from runner.core.decide.outcomes import bill_of
@@ -33,7 +33,7 @@ def settle(view: View, delivered: Delivered) -> Decision:
             row="15",
             what=result.summary,
             meaning="Repeating the run changes nothing.",
-            remedy=result.detail or "Correct the configuration, then assign the ticket to me.",
+            remedy=texts.then_assign(result.detail or "Correct the configuration."),
             phase=work.phase,
             exit_code=2,
             entry=entry,
