@@ -52,7 +52,8 @@ def new_run_id(settings: Settings) -> str:
 def jira_client(settings: Settings) -> HttpClient:
     """The HTTP client for Jira."""
     from runner import __version__
-    from runner.adapters.http import HttpClient, basic, bearer
+    from runner.adapters.http import HttpClient
+    from runner.adapters.http_credentials import basic, bearer
 
     settings.require("jira")
     if settings.jira_bearer_token is not None:
@@ -68,7 +69,8 @@ def jira_client(settings: Settings) -> HttpClient:
 def github_client(settings: Settings) -> HttpClient:
     """The HTTP client for GitHub."""
     from runner import __version__
-    from runner.adapters.http import HttpClient, bearer
+    from runner.adapters.http import HttpClient
+    from runner.adapters.http_credentials import bearer
 
     settings.require("github")
     token = settings.github_token.get_secret_value() if settings.github_token is not None else ""

@@ -28,7 +28,8 @@ from runner.adapters.github_records import (
     pull_request_record,
     without_prefix,
 )
-from runner.adapters.http import Forbidden, HttpClient, ServiceConflict, segment
+from runner.adapters.http import HttpClient, segment
+from runner.adapters.http_failures import Forbidden, ServiceConflict
 from runner.core.model import Branch, CommitInfo, PullRequest, PullRequestGlance, Repository, ReviewComment
 from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound
 

@@ -15,7 +15,8 @@ from typing import Any
 from runner.adapters.git_failures import moved, refused_push
 from runner.adapters.github import GitHubForge
 from runner.adapters.github_api import GitHubApi, quoted_path, shape
-from runner.adapters.http import BadRequest, Forbidden, HttpClient, ServiceConflict, segment
+from runner.adapters.http import HttpClient, segment
+from runner.adapters.http_failures import BadRequest, Forbidden, ServiceConflict
 from runner.core.changes import Base
 from runner.core.work import FileChange
 from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, Refused

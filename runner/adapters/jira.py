@@ -12,17 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from runner.adapters import adf, jira_records
-from runner.adapters.http import (
-    BadRequest,
-    Clock,
-    Credential,
-    HttpClient,
-    Response,
-    RetryPolicy,
-    basic,
-    bearer,
-    segment,
-)
+from runner.adapters.http import Clock, HttpClient, Response, RetryPolicy, segment
+from runner.adapters.http_credentials import Credential, basic, bearer
+from runner.adapters.http_failures import BadRequest
 from runner.adapters.jira_records import reading
 from runner.core.model import Account, Status, Ticket, TicketType
 from runner.errors import (

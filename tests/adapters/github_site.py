@@ -10,7 +10,8 @@ from werkzeug.wrappers import Request, Response
 
 from runner.adapters.git import GitPublisher
 from runner.adapters.github import GitHubForge
-from runner.adapters.http import HttpClient, bearer
+from runner.adapters.http import HttpClient
+from runner.adapters.http_credentials import bearer
 from runner.core.model import PullRequest
 from runner.core.work import FileChange
 from runner.sandbox.github import GitHubSandbox

@@ -9,7 +9,8 @@ from werkzeug.wrappers import Request, Response
 
 from runner.adapters.github import GitHubForge
 from runner.adapters.github_records import DRAFT_PREFIX
-from runner.adapters.http import HttpClient, bearer
+from runner.adapters.http import HttpClient
+from runner.adapters.http_credentials import bearer
 from runner.errors import (
     Ambiguous,
     ConfigError,

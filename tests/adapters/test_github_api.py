@@ -7,7 +7,8 @@ import json
 import pytest
 
 from runner.adapters.github import GitHubForge
-from runner.adapters.http import HttpClient, bearer
+from runner.adapters.http import HttpClient
+from runner.adapters.http_credentials import bearer
 from runner.errors import (
     Ambiguous,
     ConfigError,

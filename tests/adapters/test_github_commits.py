@@ -8,7 +8,8 @@ import pytest
 
 from runner.adapters.github import GitHubForge
 from runner.adapters.github_commits import ApiPublisher
-from runner.adapters.http import HttpClient, bearer
+from runner.adapters.http import HttpClient
+from runner.adapters.http_credentials import bearer
 from runner.core.work import FileChange
 from runner.errors import Ambiguous, ConfigError, Conflict, MovedUnderUs, Refused
 from runner.ports import Forge, Publisher

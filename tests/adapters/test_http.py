@@ -19,17 +19,9 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.adapters.http import (
-    BadRequest,
-    Forbidden,
-    HttpClient,
-    RetryPolicy,
-    ServiceConflict,
-    TooLarge,
-    basic,
-    bearer,
-    segment,
-)
+from runner.adapters.http import HttpClient, RetryPolicy, segment
+from runner.adapters.http_credentials import basic, bearer
+from runner.adapters.http_failures import BadRequest, Forbidden, ServiceConflict, TooLarge
 from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, Unauthorized, Unavailable
 
 BASE = "https://jira.example/path"

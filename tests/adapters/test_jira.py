@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from werkzeug.wrappers import Request, Response
 
 from runner.adapters import jira_records
-from runner.adapters.http import BadRequest, Forbidden, RetryPolicy
+from runner.adapters.http import RetryPolicy
+from runner.adapters.http_failures import BadRequest, Forbidden
 from runner.adapters.jira import JiraTickets, connect
 from runner.core.model import Account, TicketType, iso
 from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, Unauthorized, Unavailable

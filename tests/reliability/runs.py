@@ -9,7 +9,8 @@ from typing import Any
 
 from runner.adapters.git import GitPublisher
 from runner.adapters.github import GitHubForge
-from runner.adapters.http import HttpClient, RetryPolicy, basic, bearer
+from runner.adapters.http import HttpClient, RetryPolicy
+from runner.adapters.http_credentials import basic, bearer
 from runner.adapters.jira import JiraTickets
 from runner.composition import _guard
 from runner.core.changes import Base
