@@ -30,7 +30,7 @@ from runner.sandbox.jira.projects import RESOLUTION, FieldSpec, Workflow
 from runner.sandbox.people import Person
 from runner.sandbox.server import Recorder
 from tests import contracts
-from tests.adapters.test_http import VirtualClock
+from tests.adapters.http_answers import VirtualClock
 
 TEAM = FieldSpec(id="customfield_10050", name="Team", is_required=True)
 RISK = FieldSpec(
