@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.sandbox.git_http import PushRules
-from runner.sandbox.github import views
+from runner.sandbox.github import views, views_git, views_pulls
 from runner.sandbox.github.errors import ApiError, invalid, not_found
 from runner.sandbox.github.repository import ZERO, BareRepository, Comparison, GitError, Signature
 from runner.sandbox.github.state import (
@@ -196,7 +196,7 @@ class Hub:
         payload = {
             "action": action,
             "number": pull.number,
-            "pull_request": views.pull(self, pull, token),
+            "pull_request": views_pulls.pull(self, pull, token),
             **(extra or {}),
         }
         self.emit("pull_request", action, payload, token)
@@ -277,7 +277,7 @@ class Hub:
                 self._branch_moved(name.removeprefix("refs/heads/"), old, new, token)
 
     def _branch_moved(self, branch: str, old: str | None, new: str | None, token: Token) -> None:
-        self.emit("push", "", views.push(self, branch, old, new), token)
+        self.emit("push", "", views_git.push(self, branch, old, new), token)
         for pull in [one for one in self.pulls.values() if one.is_open]:
             if pull.base == branch and new is None:
                 self.close(pull, token, by=None)
@@ -540,8 +540,8 @@ class Hub:
         pull.updated_at = now
         payload = {
             "action": "created",
-            "issue": views.issue(self, pull),
-            "comment": views.issue_comment(self, pull, comment),
+            "issue": views_pulls.issue(self, pull),
+            "comment": views_pulls.issue_comment(self, pull, comment),
         }
         self.emit("issue_comment", "created", payload, token)
         return comment
@@ -566,8 +566,8 @@ class Hub:
         pull.requested = [user for user in pull.requested if user.login != review.author.login]
         payload = {
             "action": "submitted",
-            "review": {**views.review(self, pull, review), "state": state.lower()},
-            "pull_request": views.pull_simple(self, pull),
+            "review": {**views_pulls.review(self, pull, review), "state": state.lower()},
+            "pull_request": views_pulls.pull_simple(self, pull),
         }
         self.emit("pull_request_review", "submitted", payload, token)
 
@@ -587,8 +587,8 @@ class Hub:
         if own.state != "PENDING":
             payload = {
                 "action": "created",
-                "comment": views.review_comment(self, pull, thread, comment),
-                "pull_request": views.pull_simple(self, pull),
+                "comment": views_pulls.review_comment(self, pull, thread, comment),
+                "pull_request": views_pulls.pull_simple(self, pull),
             }
             self.emit("pull_request_review_comment", "created", payload, token)
         return comment

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 from werkzeug.wrappers import Response
 
-from runner.sandbox.github import views
+from runner.sandbox.github import views, views_git, views_runs
 from runner.sandbox.github.errors import ApiError, not_found
 from runner.sandbox.github.hub import WORKFLOWS, Need
 from runner.sandbox.github.routing import PAGING, Answer, Call, Query, route
@@ -110,7 +110,7 @@ def _workflow_paths(call: Call) -> list[str]:
 def _workflow_path(call: Call) -> str:
     wanted = call.parameters["workflow_id"]
     for path in _workflow_paths(call):
-        if wanted in (path.removeprefix(WORKFLOWS), str(views.workflow_id(path))):
+        if wanted in (path.removeprefix(WORKFLOWS), str(views_runs.workflow_id(path))):
             return path
     raise not_found()
 
@@ -118,13 +118,15 @@ def _workflow_path(call: Call) -> str:
 @route("GET {repo}/actions/workflows", ACTIONS_READ, query=PAGING)
 def list_workflows(call: Call) -> Answer:
     """Workflow files of the default branch."""
-    return call.page(_workflow_paths(call), lambda path: views.workflow(call.hub, path), member="workflows")
+    return call.page(
+        _workflow_paths(call), lambda path: views_runs.workflow(call.hub, path), member="workflows"
+    )
 
 
 @route("GET {repo}/actions/workflows/{workflow_id}", ACTIONS_READ)
 def get_workflow(call: Call) -> Answer:
     """One workflow, by id or file name."""
-    return views.workflow(call.hub, _workflow_path(call))
+    return views_runs.workflow(call.hub, _workflow_path(call))
 
 
 _RUN_STATES = (
@@ -180,13 +182,13 @@ def _runs(call: Call, runs: list[WorkflowRun]) -> Response:
         )
 
     found = [run for run in reversed(runs) if matches(run)]
-    return call.page(found, lambda run: views.workflow_run(call.hub, run), member="workflow_runs")
+    return call.page(found, lambda run: views_runs.workflow_run(call.hub, run), member="workflow_runs")
 
 
 @route("GET {repo}/actions/runs/{run_id}", ACTIONS_READ, query={"exclude_pull_requests": bool})
 def get_run(call: Call) -> Answer:
     """One run."""
-    return views.workflow_run(call.hub, _run(call))
+    return views_runs.workflow_run(call.hub, _run(call))
 
 
 @route("GET {repo}/actions/runs/{run_id}/jobs", ACTIONS_READ, query={**PAGING, "filter": ("latest", "all")})
@@ -296,13 +298,13 @@ def create_check(call: Call) -> Answer:
     )
     call.hub.checks.append(check)
     _change_check(call, check)
-    return views.check_run(call.hub, check)
+    return views_runs.check_run(call.hub, check)
 
 
 @route("GET {repo}/check-runs/{check_run_id}", ("checks", "read"))
 def get_check(call: Call) -> Answer:
     """One check run."""
-    return views.check_run(call.hub, _check(call))
+    return views_runs.check_run(call.hub, _check(call))
 
 
 @route("PATCH {repo}/check-runs/{check_run_id}", ("checks", "write"), body=_CHANGED_CHECK)
@@ -314,7 +316,7 @@ def update_check(call: Call) -> Answer:
             403, "Invalid app_id `1` - check run can only be modified by the GitHub App that created it."
         )
     _change_check(call, check)
-    return views.check_run(call.hub, check)
+    return views_runs.check_run(call.hub, check)
 
 
 def _check(call: Call) -> CheckRun:
@@ -341,7 +343,7 @@ def _change_check(call: Call, check: CheckRun) -> None:
         call.hub.emit(
             "check_run",
             "completed",
-            {"action": "completed", "check_run": views.check_run(call.hub, check)},
+            {"action": "completed", "check_run": views_runs.check_run(call.hub, check)},
             call.caller,
         )
 
@@ -379,7 +381,7 @@ def list_checks(call: Call) -> Answer:
     ]
     if call.query("filter", "latest") == "latest":
         found = list({(check.app.login, check.name): check for check in found}.values())
-    return call.page(found, lambda check: views.check_run(call.hub, check), member="check_runs")
+    return call.page(found, lambda check: views_runs.check_run(call.hub, check), member="check_runs")
 
 
 @route(
@@ -393,12 +395,12 @@ def list_suites(call: Call) -> Answer:
     suites: dict[int, list[CheckRun]] = {}
     for check in call.hub.checks:
         if check.head_sha == sha:
-            suites.setdefault(views.suite_id(check), []).append(check)
+            suites.setdefault(views_runs.suite_id(check), []).append(check)
     return call.page(list(suites.values()), lambda checks: _suite(call, checks), member="check_suites")
 
 
 def _suite(call: Call, checks: list[CheckRun]) -> dict[str, Any]:
-    first, identity = checks[0], views.suite_id(checks[0])
+    first, identity = checks[0], views_runs.suite_id(checks[0])
     is_done = all(check.status == "completed" for check in checks)
     is_good = all(check.conclusion in ("success", "neutral", "skipped") for check in checks)
     return {
@@ -412,11 +414,11 @@ def _suite(call: Call, checks: list[CheckRun]) -> dict[str, Any]:
         "before": None,
         "after": first.head_sha,
         "pull_requests": [],
-        "app": views.app(call.hub, first.app),
+        "app": views_runs.app(call.hub, first.app),
         "repository": views.minimal_repository(call.hub),
         "created_at": first.started_at,
         "updated_at": first.completed_at or first.started_at,
-        "head_commit": views.simple_commit(call.hub.git.commit(first.head_sha)),
+        "head_commit": views_git.simple_commit(call.hub.git.commit(first.head_sha)),
         "latest_check_runs_count": len(checks),
         "check_runs_url": views.api(call.hub, f"/check-suites/{identity}/check-runs"),
     }
@@ -450,7 +452,7 @@ def create_status(call: Call) -> Answer:
         created_at=call.hub.now(),
     )
     call.hub.statuses.append(status)
-    shown = views.status(call.hub, status)
+    shown = views_runs.status(call.hub, status)
     call.hub.emit("status", "", {**shown, "sha": sha, "name": call.hub.full_name}, call.caller)
     return shown
 
@@ -460,7 +462,7 @@ def list_statuses(call: Call) -> Answer:
     """All statuses of a commit, newest first."""
     sha = _commit_of(call, call.parameters["ref"])
     found = [status for status in reversed(call.hub.statuses) if status.sha == sha]
-    return call.page(found, lambda status: views.status(call.hub, status))
+    return call.page(found, lambda status: views_runs.status(call.hub, status))
 
 
 @route("GET {repo}/commits/{ref}/status", ("statuses", "read"), query=PAGING)
@@ -471,7 +473,7 @@ def get_combined_status(call: Call) -> Answer:
     states = {status.state for status in newest.values()}
     is_red = bool(states & {"error", "failure"})
     state = "failure" if is_red else "success" if states == {"success"} else "pending"
-    paged = call.page(list(newest.values()), lambda status: views.simple_status(call.hub, status))
+    paged = call.page(list(newest.values()), lambda status: views_runs.simple_status(call.hub, status))
     shown = {
         "state": state,
         "statuses": paged.get_json(),

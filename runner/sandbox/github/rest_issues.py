@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from werkzeug.wrappers import Response
 
-from runner.sandbox.github import views
+from runner.sandbox.github import views_pulls
 from runner.sandbox.github.errors import ApiError, invalid, not_found
 from runner.sandbox.github.hub import Need
 from runner.sandbox.github.rest_pulls import change_state, change_texts
@@ -27,7 +27,7 @@ LABEL_NAMES = {
 @route("GET {repo}/issues/{issue_number}", *READ)
 def get_issue(call: Call) -> Answer:
     """A pull request as an issue; only here GitHub says who closed it."""
-    return views.issue(call.hub, call.pull)
+    return views_pulls.issue(call.hub, call.pull)
 
 
 _CHANGED_ISSUE = body(
@@ -51,7 +51,7 @@ def update_issue(call: Call) -> Answer:
     if "assignees" in call.body:
         pull.assignees = []
         _assign(call, pull)
-    return views.issue(call.hub, pull)
+    return views_pulls.issue(call.hub, pull)
 
 
 # Comments
@@ -62,7 +62,7 @@ def list_comments(call: Call) -> Answer:
     """The conversation, oldest first."""
     pull, since = call.pull, call.query("since")
     found = [one for one in pull.comments if one.updated_at >= since]
-    return call.page(found, lambda one: views.issue_comment(call.hub, pull, one))
+    return call.page(found, lambda one: views_pulls.issue_comment(call.hub, pull, one))
 
 
 @route(
@@ -75,13 +75,15 @@ def list_comments(call: Call) -> Answer:
 def create_comment(call: Call) -> Answer:
     """Write in the conversation."""
     pull = call.pull
-    return views.issue_comment(call.hub, pull, call.hub.add_comment(pull, call.caller, call.body["body"]))
+    return views_pulls.issue_comment(
+        call.hub, pull, call.hub.add_comment(pull, call.caller, call.body["body"])
+    )
 
 
 @route("GET {repo}/issues/comments/{comment_id}", *READ)
 def get_comment(call: Call) -> Answer:
     """One comment."""
-    return views.issue_comment(call.hub, *_comment(call))
+    return views_pulls.issue_comment(call.hub, *_comment(call))
 
 
 @route(
@@ -91,7 +93,7 @@ def update_comment(call: Call) -> Answer:
     """Change a comment; those who may push may change anybody's."""
     pull, comment = _own_comment(call)
     comment.body, comment.updated_at, comment.editor = call.body["body"], call.hub.now(), call.actor
-    return views.issue_comment(call.hub, pull, comment)
+    return views_pulls.issue_comment(call.hub, pull, comment)
 
 
 @route("DELETE {repo}/issues/comments/{comment_id}", *WRITE, for_readers=True)
@@ -124,7 +126,7 @@ def _own_comment(call: Call) -> tuple[Pull, IssueComment]:
 @route("GET {repo}/issues/{issue_number}/labels", *READ, query=PAGING)
 def list_labels_of(call: Call) -> Answer:
     """Its labels."""
-    return call.page(call.pull.labels, lambda name: views.label(call.hub, call.hub.labels[name]))
+    return call.page(call.pull.labels, lambda name: views_pulls.label(call.hub, call.hub.labels[name]))
 
 
 @route("POST {repo}/issues/{issue_number}/labels", *WRITE, body=body(("labels",), labels=LABEL_NAMES))
@@ -161,7 +163,7 @@ def remove_label(call: Call) -> Answer:
 
 def list_of(call: Call, pull: Pull) -> Answer:
     """All labels of a pull request in one answer, as the writing operations give them."""
-    return [views.label(call.hub, call.hub.labels[name]) for name in pull.labels]
+    return [views_pulls.label(call.hub, call.hub.labels[name]) for name in pull.labels]
 
 
 def _add_labels(call: Call, pull: Pull) -> None:
@@ -176,7 +178,7 @@ def _set_labels(call: Call, pull: Pull, names: list[str]) -> None:
         return
     pull.updated_at = call.hub.now()
     for name in [*(set(names) - set(before)), *(set(before) - set(names))]:
-        shown = {"label": views.label(call.hub, call.hub.labels[name])}
+        shown = {"label": views_pulls.label(call.hub, call.hub.labels[name])}
         call.hub.emit_pull("labeled" if name in names else "unlabeled", pull, call.caller, shown)
 
 
@@ -191,7 +193,7 @@ _LABEL = {
 @route("GET {repo}/labels", *READ, query=PAGING)
 def list_labels(call: Call) -> Answer:
     """The repository's labels."""
-    return call.page(list(call.hub.labels.values()), lambda one: views.label(call.hub, one))
+    return call.page(list(call.hub.labels.values()), lambda one: views_pulls.label(call.hub, one))
 
 
 @route("POST {repo}/labels", *WRITE, body=body(("name",), name=LABEL_NAME, **_LABEL), status=201)
@@ -202,13 +204,13 @@ def create_label(call: Call) -> Answer:
         raise invalid("Label", "name", "name already exists", code="already_exists")
     label = call.hub.label(name)
     _change_label(call, label)
-    return views.label(call.hub, label)
+    return views_pulls.label(call.hub, label)
 
 
 @route("GET {repo}/labels/{name}", *READ)
 def get_label(call: Call) -> Answer:
     """One label."""
-    return views.label(call.hub, _label(call))
+    return views_pulls.label(call.hub, _label(call))
 
 
 @route("PATCH {repo}/labels/{name}", *WRITE, body=body(new_name=LABEL_NAME, **_LABEL))
@@ -221,7 +223,7 @@ def update_label(call: Call) -> Answer:
         call.hub.labels[new_name.lower()] = call.hub.labels.pop(old)
         for pull in call.hub.pulls.values():
             pull.labels = [new_name.lower() if one == old else one for one in pull.labels]
-    return views.label(call.hub, label)
+    return views_pulls.label(call.hub, label)
 
 
 @route("DELETE {repo}/labels/{name}", *WRITE)
@@ -255,7 +257,7 @@ def _change_label(call: Call, label: Label) -> None:
 def add_assignees(call: Call) -> Answer:
     """Assign people; those who cannot be are left out silently, as on GitHub."""
     _assign(call, call.pull)
-    return views.issue(call.hub, call.pull)
+    return views_pulls.issue(call.hub, call.pull)
 
 
 @route("DELETE {repo}/issues/{issue_number}/assignees", *WRITE, body=body(("assignees",), assignees=STRINGS))
@@ -264,7 +266,7 @@ def remove_assignees(call: Call) -> Answer:
     pull, logins = call.pull, [login.lower() for login in call.body["assignees"]]
     pull.assignees = [user for user in pull.assignees if user.login.lower() not in logins]
     pull.updated_at = call.hub.now()
-    return views.issue(call.hub, pull)
+    return views_pulls.issue(call.hub, pull)
 
 
 def _assign(call: Call, pull: Pull) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from runner.sandbox.github import views
+from runner.sandbox.github import views, views_git, views_pulls
 from runner.sandbox.github.errors import ApiError, invalid, not_found, unprocessable
 from runner.sandbox.github.hub import Hub, Need
 from runner.sandbox.github.repository import DiffFile
@@ -58,7 +58,7 @@ def list_pulls(call: Call) -> Answer:
         key=lambda pull: (pull.updated_at if sort == "updated" else "", pull.number),
         reverse=direction == "desc",
     )
-    return call.page(found, lambda pull: views.pull_simple(call.hub, pull))
+    return call.page(found, lambda pull: views_pulls.pull_simple(call.hub, pull))
 
 
 _NEW_PULL = body(
@@ -87,13 +87,13 @@ def create_pull(call: Call) -> Answer:
         base=call.body["base"],
         draft=call.body.get("draft", False),
     )
-    return views.pull(call.hub, pull, call.token)
+    return views_pulls.pull(call.hub, pull, call.token)
 
 
 @route("GET {repo}/pulls/{pull_number}", READ)
 def get_pull(call: Call) -> Answer:
     """One pull request."""
-    return views.pull(call.hub, call.pull, call.token)
+    return views_pulls.pull(call.hub, call.pull, call.token)
 
 
 _CHANGED_PULL = body(
@@ -113,7 +113,7 @@ def update_pull(call: Call) -> Answer:
         call.hub.retarget(pull, call.body["base"], call.caller)
     change_texts(call, pull)
     change_state(call, pull)
-    return views.pull(call.hub, pull, call.token)
+    return views_pulls.pull(call.hub, pull, call.token)
 
 
 def change_texts(call: Call, pull: Pull) -> None:
@@ -141,7 +141,7 @@ def change_state(call: Call, pull: Pull) -> None:
 def list_pull_commits(call: Call) -> Answer:
     """Its commits, oldest first; GitHub lists at most 250."""
     commits = call.hub.comparison(call.pull).ahead[:250]
-    return call.page(commits, lambda one: views.commit(call.hub, one))
+    return call.page(commits, lambda one: views_git.commit(call.hub, one))
 
 
 @route("GET {repo}/pulls/{pull_number}/files", READ, query=PAGING)
@@ -149,7 +149,7 @@ def list_pull_files(call: Call) -> Answer:
     """Its changed files."""
     pull = call.pull
     return call.page(
-        call.hub.comparison(pull).files, lambda one: views.diff_file(call.hub, one, pull.head_sha)
+        call.hub.comparison(pull).files, lambda one: views_git.diff_file(call.hub, one, pull.head_sha)
     )
 
 
@@ -162,7 +162,7 @@ def list_pulls_of_commit(call: Call) -> Answer:
         for pull in call.hub.pulls.values()
         if sha == pull.merge_commit_sha or sha in [one.sha for one in call.hub.comparison(pull).ahead]
     ]
-    return call.page(found, lambda pull: views.pull_simple(call.hub, pull))
+    return call.page(found, lambda pull: views_pulls.pull_simple(call.hub, pull))
 
 
 # Merging
@@ -228,7 +228,7 @@ def request_reviewers(call: Call) -> Answer:
             pull.requested.append(user)
             requested = {"requested_reviewer": views.user(call.hub, user)}
             call.hub.emit_pull("review_requested", pull, call.caller, requested)
-    return views.pull_simple(call.hub, pull)
+    return views_pulls.pull_simple(call.hub, pull)
 
 
 def _reviewer(call: Call, pull: Pull, login: str) -> User:
@@ -253,7 +253,7 @@ def remove_reviewers(call: Call) -> Answer:
     """Withdraw requests."""
     pull, logins = call.pull, [login.lower() for login in call.body["reviewers"]]
     pull.requested = [user for user in pull.requested if user.login.lower() not in logins]
-    return views.pull_simple(call.hub, pull)
+    return views_pulls.pull_simple(call.hub, pull)
 
 
 # Reviews
@@ -264,7 +264,7 @@ def list_reviews(call: Call) -> Answer:
     """Reviews, oldest first; a pending one shows to its author only."""
     pull = call.pull
     shown = [one for one in pull.reviews if _is_visible(call, one)]
-    return call.page(shown, lambda one: views.review(call.hub, pull, one))
+    return call.page(shown, lambda one: views_pulls.review(call.hub, pull, one))
 
 
 def _is_visible(call: Call, review: Review) -> bool:
@@ -308,7 +308,7 @@ def create_review(call: Call) -> Answer:
             call.hub.add_thread_comment(pull, thread, call.caller, comment["body"], review=review)
     if event:
         call.hub.submit_review(pull, review, call.caller, STATES[event])
-    return views.review(call.hub, pull, review)
+    return views_pulls.review(call.hub, pull, review)
 
 
 def _check_verdict(call: Call, pull: Pull, event: str, *, has_text: bool) -> None:
@@ -324,7 +324,7 @@ def _check_verdict(call: Call, pull: Pull, event: str, *, has_text: bool) -> Non
 @route("GET {repo}/pulls/{pull_number}/reviews/{review_id}", READ)
 def get_review(call: Call) -> Answer:
     """One review."""
-    return views.review(call.hub, call.pull, _review(call))
+    return views_pulls.review(call.hub, call.pull, _review(call))
 
 
 @route(
@@ -339,15 +339,17 @@ def update_review(call: Call) -> Answer:
     _check_owner(call, review.author)
     review.body = call.body["body"]
     call.pull.updated_at = call.hub.now()
-    return views.review(call.hub, call.pull, review)
+    return views_pulls.review(call.hub, call.pull, review)
 
 
 @route("GET {repo}/pulls/{pull_number}/reviews/{review_id}/comments", READ, query=PAGING)
 def list_review_comments_of(call: Call) -> Answer:
     """The inline comments of one review."""
     pull, review = call.pull, _review(call)
-    found = [pair for pair in views.visible_comments(pull, call.token) if pair[1].review is review]
-    return call.page(found, lambda pair: {"position": None, **views.review_comment(call.hub, pull, *pair)})
+    found = [pair for pair in views_pulls.visible_comments(pull, call.token) if pair[1].review is review]
+    return call.page(
+        found, lambda pair: {"position": None, **views_pulls.review_comment(call.hub, pull, *pair)}
+    )
 
 
 @route(
@@ -362,7 +364,7 @@ def dismiss_review(call: Call) -> Answer:
         raise unprocessable("Can not dismiss a commented pull request review")
     review.state = "DISMISSED"
     call.pull.updated_at = call.hub.now()
-    return views.review(call.hub, call.pull, review)
+    return views_pulls.review(call.hub, call.pull, review)
 
 
 @route(
@@ -380,7 +382,7 @@ def submit_review(call: Call) -> Answer:
     has_inline = any(comment.review is review for thread in pull.threads for comment in thread.comments)
     _check_verdict(call, pull, call.body["event"], has_text=bool(review.body or has_inline))
     call.hub.submit_review(pull, review, call.caller, STATES[call.body["event"]])
-    return views.review(call.hub, pull, review)
+    return views_pulls.review(call.hub, pull, review)
 
 
 def _review(call: Call) -> Review:
@@ -405,12 +407,12 @@ _COMMENTS: Query = {**PAGING, "sort": ("created", "updated"), "direction": ("asc
 def list_review_comments(call: Call) -> Answer:
     """Inline comments of all reviews, oldest first."""
     pull, since = call.pull, call.query("since")
-    found = [pair for pair in views.visible_comments(pull, call.token) if pair[1].updated_at >= since]
+    found = [pair for pair in views_pulls.visible_comments(pull, call.token) if pair[1].updated_at >= since]
     if call.query("sort") == "updated":
         found.sort(key=lambda pair: pair[1].updated_at)
     if call.query("direction") == "desc":
         found.reverse()
-    return call.page(found, lambda pair: views.review_comment(call.hub, pull, *pair))
+    return call.page(found, lambda pair: views_pulls.review_comment(call.hub, pull, *pair))
 
 
 _NEW_COMMENT = body(
@@ -440,7 +442,7 @@ def create_review_comment(call: Call) -> Answer:
         raise invalid("PullRequestReviewComment", field, f"{field} must be part of the diff")
     pull.threads.append(thread)
     comment = call.hub.add_thread_comment(pull, thread, call.caller, call.body["body"])
-    return views.review_comment(call.hub, pull, thread, comment)
+    return views_pulls.review_comment(call.hub, pull, thread, comment)
 
 
 @route(
@@ -460,13 +462,13 @@ def _reply(call: Call, pull: Pull, comment_id: int) -> Answer:
     if thread is None:
         raise not_found()
     comment = call.hub.add_thread_comment(pull, thread, call.caller, call.body["body"])
-    return views.review_comment(call.hub, pull, thread, comment)
+    return views_pulls.review_comment(call.hub, pull, thread, comment)
 
 
 @route("GET {repo}/pulls/comments/{comment_id}", READ)
 def get_review_comment(call: Call) -> Answer:
     """One inline comment."""
-    return views.review_comment(call.hub, *_inline_comment(call))
+    return views_pulls.review_comment(call.hub, *_inline_comment(call))
 
 
 @route(
@@ -477,7 +479,7 @@ def update_review_comment(call: Call) -> Answer:
     pull, thread, comment = _inline_comment(call)
     _check_owner(call, comment.author)
     comment.body, comment.updated_at, comment.editor = call.body["body"], call.hub.now(), call.actor
-    return views.review_comment(call.hub, pull, thread, comment)
+    return views_pulls.review_comment(call.hub, pull, thread, comment)
 
 
 @route("DELETE {repo}/pulls/comments/{comment_id}", WRITE, for_readers=True)
@@ -493,7 +495,7 @@ def delete_review_comment(call: Call) -> Answer:
 def _inline_comment(call: Call) -> tuple[Pull, Thread, ReviewComment]:
     wanted = call.number("comment_id")
     for pull in call.hub.pulls.values():
-        for thread, comment in views.visible_comments(pull, call.token):
+        for thread, comment in views_pulls.visible_comments(pull, call.token):
             if comment.id == wanted:
                 return pull, thread, comment
     raise not_found()

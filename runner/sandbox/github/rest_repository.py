@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Response
 
-from runner.sandbox.github import shapes, views
+from runner.sandbox.github import shapes, views, views_git
 from runner.sandbox.github.errors import ApiError, invalid, not_found
 from runner.sandbox.github.hub import Need
 from runner.sandbox.github.repository import BareRepository, Commit, GitError, Signature
@@ -159,12 +159,12 @@ def _content(call: Call, path: str) -> Answer:
     if entry is None or entry.type == "tree":
         prefix = f"{path}/" if path else ""
         listing = git.entries(sha, path=path)
-        return [views.content_entry(call.hub, one, f"{prefix}{one.path}", ref) for one in listing]
+        return [views_git.content_entry(call.hub, one, f"{prefix}{one.path}", ref) for one in listing]
     if entry.type == "commit":
-        return views.content_entry(call.hub, entry, path, ref)
+        return views_git.content_entry(call.hub, entry, path, ref)
     if call.is_media("raw"):
         return Response(git.blob(entry.sha), content_type="application/vnd.github.raw+json; charset=utf-8")
-    return views.content_file(call.hub, entry, path, ref)
+    return views_git.content_file(call.hub, entry, path, ref)
 
 
 _PUT_FILE = body(
@@ -194,8 +194,8 @@ def put_content(call: Call) -> Answer:
     blob = git.write_blob(_decoded(call.body["content"]))
     commit = _commit_change(call, branch, tip, {path: (entry.mode if entry else "100644", blob)})
     changed = git.entry(commit.sha, path)
-    shown = views.content_entry(call.hub, changed, path, branch) if changed else None
-    answer = {"content": shown, "commit": views.git_commit(call.hub, commit)}
+    shown = views_git.content_entry(call.hub, changed, path, branch) if changed else None
+    answer = {"content": shown, "commit": views_git.git_commit(call.hub, commit)}
     return json_response(answer, status=200 if entry else 201)
 
 
@@ -210,7 +210,7 @@ def delete_content(call: Call) -> Answer:
     if entry.sha != call.body["sha"]:
         raise ApiError(409, f"{path} does not match {call.body['sha']}")
     commit = _commit_change(call, branch, tip, {path: None})
-    return {"content": None, "commit": views.git_commit(call.hub, commit)}
+    return {"content": None, "commit": views_git.git_commit(call.hub, commit)}
 
 
 def _branch_to_change(call: Call) -> tuple[str, str]:
@@ -266,7 +266,7 @@ def list_branches(call: Call) -> Answer:
         (name.removeprefix("refs/heads/"), sha) for name, sha in call.hub.git.refs("refs/heads/").items()
     ]
     kept = [one for one in branches if wanted in ("", str(one[0] in call.hub.protected).lower())]
-    return call.page(kept, lambda one: views.short_branch(call.hub, *one))
+    return call.page(kept, lambda one: views_git.short_branch(call.hub, *one))
 
 
 @route("GET {repo}/branches/{branch}", READ)
@@ -276,7 +276,7 @@ def get_branch(call: Call) -> Answer:
     sha = call.hub.git.branch(name)
     if sha is None:
         raise ApiError(404, "Branch not found")
-    return views.branch(call.hub, name, sha)
+    return views_git.branch(call.hub, name, sha)
 
 
 @route("GET {repo}/rules/branches/{branch}", METADATA, query=PAGING)
@@ -319,7 +319,7 @@ def list_commits(call: Call) -> Answer:
         if call.query(name)
     ]
     paths = ["--", call.query("path")] if call.query("path") else []
-    return call.page(call.hub.git.log(*options, start, *paths), lambda one: views.commit(call.hub, one))
+    return call.page(call.hub.git.log(*options, start, *paths), lambda one: views_git.commit(call.hub, one))
 
 
 @route("GET {repo}/commits/{ref}", READ, query=PAGING)
@@ -328,7 +328,7 @@ def get_commit(call: Call) -> Answer:
     sha = _resolved(call.hub.git, call.parameters["ref"])
     if call.is_media("sha"):
         return Response(sha, content_type="application/vnd.github.sha; charset=utf-8")
-    return views.commit(call.hub, call.hub.git.commit(sha), with_files=True)
+    return views_git.commit(call.hub, call.hub.git.commit(sha), with_files=True)
 
 
 @route("GET {repo}/compare/{basehead}", READ, query=PAGING)
@@ -346,21 +346,21 @@ def compare(call: Call) -> Answer:
     status = {(True, True): "diverged", (True, False): "ahead", (False, True): "behind"}
     url = views.api(call.hub, f"/compare/{base_name}...{head_name}")
     page = views.html(call.hub, f"/compare/{base_name}...{head_name}")
-    paged = call.page(comparison.ahead, lambda one: views.commit(call.hub, one))
+    paged = call.page(comparison.ahead, lambda one: views_git.commit(call.hub, one))
     shown = {
         "url": url,
         "html_url": page,
         "permalink_url": page,
         "diff_url": f"{page}.diff",
         "patch_url": f"{page}.patch",
-        "base_commit": views.commit(call.hub, call.hub.git.commit(base)),
-        "merge_base_commit": views.commit(call.hub, call.hub.git.commit(comparison.merge_base)),
+        "base_commit": views_git.commit(call.hub, call.hub.git.commit(base)),
+        "merge_base_commit": views_git.commit(call.hub, call.hub.git.commit(comparison.merge_base)),
         "status": status.get((ahead > 0, behind > 0), "identical"),
         "ahead_by": ahead,
         "behind_by": behind,
         "total_commits": ahead,
         "commits": paged.get_json(),
-        "files": [views.diff_file(call.hub, file, head) for file in comparison.files],
+        "files": [views_git.diff_file(call.hub, file, head) for file in comparison.files],
     }
     response = json_response(shown)
     if "Link" in paged.headers:
@@ -382,7 +382,7 @@ def _resolved(git: BareRepository, name: str) -> str:
 def get_ref(call: Call) -> Answer:
     """One ref by its name without ``refs/``."""
     name, sha = _ref(call)
-    return views.git_ref(call.hub, name, sha)
+    return views_git.git_ref(call.hub, name, sha)
 
 
 @route("GET {repo}/git/matching-refs/{ref}", READ)
@@ -390,7 +390,7 @@ def match_refs(call: Call) -> Answer:
     """Refs that begin with a name."""
     prefix = f"refs/{call.parameters['ref']}"
     found = {name: sha for name, sha in call.hub.git.refs().items() if name.startswith(prefix)}
-    return [views.git_ref(call.hub, name, sha) for name, sha in found.items()]
+    return [views_git.git_ref(call.hub, name, sha) for name, sha in found.items()]
 
 
 @route("POST {repo}/git/refs", WRITE, body=body(("ref", "sha"), ref=STRING, sha=STRING), status=201)
@@ -407,7 +407,7 @@ def create_ref(call: Call) -> Answer:
     if git.type_of(sha) is None or (name.startswith("refs/heads/") and git.type_of(sha) != "commit"):
         raise ApiError(422, "Object does not exist")
     call.hub.move_ref(name, sha, call.caller)
-    return views.git_ref(call.hub, name, sha)
+    return views_git.git_ref(call.hub, name, sha)
 
 
 @route("PATCH {repo}/git/refs/{ref}", WRITE, body=body(("sha",), sha=STRING, force=BOOLEAN))
@@ -420,7 +420,7 @@ def update_ref(call: Call) -> Answer:
     if not call.body.get("force") and not call.hub.git.is_ancestor(old, sha):
         raise ApiError(422, "Update is not a fast forward")
     call.hub.move_ref(name, sha, call.caller, old=old)
-    return views.git_ref(call.hub, name, sha)
+    return views_git.git_ref(call.hub, name, sha)
 
 
 @route("DELETE {repo}/git/refs/{ref}", WRITE)
@@ -555,7 +555,7 @@ def create_commit(call: Call) -> Answer:
     parents = call.body.get("parents", [])
     if any(git.type_of(parent) != "commit" for parent in parents):
         raise invalid("Commit", "parents", "Parent SHA does not exist or is not a commit object")
-    return views.git_commit(call.hub, git.commit(_store_commit(call, call.body["tree"], parents)))
+    return views_git.git_commit(call.hub, git.commit(_store_commit(call, call.body["tree"], parents)))
 
 
 @route("GET {repo}/git/commits/{commit_sha}", READ)
@@ -564,4 +564,4 @@ def get_git_commit(call: Call) -> Answer:
     sha = call.parameters["commit_sha"]
     if call.hub.git.type_of(sha) != "commit":
         raise not_found()
-    return views.git_commit(call.hub, call.hub.git.commit(sha))
+    return views_git.git_commit(call.hub, call.hub.git.commit(sha))
