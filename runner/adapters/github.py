@@ -13,7 +13,8 @@ decides. The other writes set an absolute state, so the client below repeats the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -28,11 +29,13 @@ from runner.adapters.github_records import (
     pull_request_record,
     without_prefix,
 )
-from runner.adapters.http import HttpClient, segment
+from runner.adapters.http import HttpClient, Response, segment
 from runner.adapters.http_failures import Forbidden, ServiceConflict
 from runner.core.model import Branch, CommitInfo, PullRequest, PullRequestGlance, Repository, ReviewComment
-from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound
+from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound, Unavailable
 
+# GitHub answers from copies: for some seconds one of them may not know what was just pushed or opened.
+SETTLING = (1.0, 3.0, 7.0)
 # As many commits of a pull request as GitHub lists, however many it has.
 MAX_LISTED_COMMITS = 250
 
@@ -226,7 +229,8 @@ class GitHubForge:
     def add_labels(self, number: int, labels: Sequence[str]) -> None:
         """Add labels to a pull request; GitHub creates those it does not know."""
         if labels:
-            self._api.send("POST", f"/issues/{number}/labels", {"labels": list(labels)}, idempotent=True)
+            path, body = f"/issues/{number}/labels", {"labels": list(labels)}
+            self._once_known(lambda: self._api.send("POST", path, body, idempotent=True))
 
     def request_reviewers(self, number: int, logins: Sequence[str]) -> tuple[str, ...]:
         """Ask people for review; returns those GitHub refused (the author, people without access)."""
@@ -370,19 +374,42 @@ class GitHubForge:
             return existing
 
     def _send_open(self, wanted: Mapping[str, Any]) -> PullRequest:
-        try:
-            data = self._api.send("POST", "/pulls", dict(wanted), idempotent=False).mapping()
-        except ServiceConflict as exc:
-            existing = None
-            if any("already exists" in message.lower() for message in exc.messages):
-                existing = self._open_between(wanted["head"], wanted["base"])
-            if existing is None:
-                raise
-            return existing
-        except Forbidden as exc:
-            raise _explained(exc) from exc
+        """Send it. What GitHub refuses because it lags behind is looked for, or sent, again for a moment."""
+        waits = iter(SETTLING)
+        while True:
+            try:
+                data = self._api.send("POST", "/pulls", dict(wanted), idempotent=False).mapping()
+                break
+            except ServiceConflict as exc:
+                if existing := self._refused_for(exc, wanted):
+                    return existing
+                if not self._api.pause(next(waits, math.inf)):
+                    raise Unavailable(
+                        f"GitHub does not show yet what was just made of `{wanted['head']}`.",
+                        detail=exc.detail,
+                    ) from exc
+            except Forbidden as exc:
+                raise _explained(exc) from exc
         with shape(is_write=True):
             return self._record(data)
+
+    def _refused_for(self, exc: ServiceConflict, wanted: Mapping[str, Any]) -> PullRequest | None:
+        """The pull request that stands in the way; ``None`` if it is not listed, or the branch not known, so far."""
+        if any("already exists" in message.lower() for message in exc.messages):
+            return self._open_between(wanted["head"], wanted["base"])
+        if "head: invalid" not in exc.detail:
+            raise exc
+        return None
+
+    def _once_known(self, send: Callable[[], Response]) -> Response:
+        """Write to a pull request; one that was opened a moment ago may be absent at first."""
+        for wait in SETTLING:
+            try:
+                return send()
+            except NotFound:
+                if not self._api.pause(wait):
+                    break
+        return send()
 
     def _convert_to_draft(self, number: int, node_id: str, title: str) -> None:
         try:
@@ -394,9 +421,8 @@ class GitHubForge:
 
     def _ask(self, number: int, logins: Sequence[str]) -> tuple[str, ...]:
         body = {"reviewers": list(logins)}
-        answer = self._api.send(
-            "POST", f"/pulls/{number}/requested_reviewers", body, idempotent=True
-        ).mapping()
+        path = f"/pulls/{number}/requested_reviewers"
+        answer = self._once_known(lambda: self._api.send("POST", path, body, idempotent=True)).mapping()
         with shape(is_write=True):
             asked = {user["login"].casefold() for user in answer["requested_reviewers"]}
         return tuple(login for login in logins if login.casefold() not in asked)

@@ -56,6 +56,10 @@ class GitHubApi:
             method, self._root + path, json=body, headers=_JSON, idempotent=idempotent, **options
         )
 
+    def pause(self, seconds: float) -> bool:
+        """Wait before another look; false when the run has waited as long as it may."""
+        return self._http.pause(seconds)
+
     def pages(self, path: str, **params: str) -> Iterator[Response]:
         """Every page of a list, following the links that GitHub gives."""
         answer = self.get(path, per_page=str(PAGE_SIZE), **params)

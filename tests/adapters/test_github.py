@@ -17,6 +17,7 @@ from runner.errors import (
     Conflict,
     GaveUp,
     NotFound,
+    Unavailable,
 )
 from runner.sandbox.server import json_response
 from tests.adapters.github_site import BRANCH, OURS, TOKEN, Site, StandingClock
@@ -119,6 +120,53 @@ def test_create_when_somebody_was_faster(site: Site) -> None:
     site.server.before.append(race)
     made = site.forge().create_pull_request(head=BRANCH, base="main", title="ours", body="", draft=False)
     assert (made.title, made.is_ours) == ("theirs", False)
+
+
+def lagging(site: Site, method: str, path: str, answer: Response, times: int) -> None:
+    """GitHub answers so often as if it did not know yet what was just made."""
+    left = [answer] * times
+
+    def lag(request: Request) -> Response | None:
+        return left.pop() if left and request.method == method and request.path.endswith(path) else None
+
+    site.follows_contract = False
+    site.server.before.append(lag)
+
+
+UNKNOWN_HEAD = {
+    "message": "Validation Failed",
+    "errors": [{"resource": "PullRequest", "field": "head", "code": "invalid"}],
+}
+
+
+def test_create_from_a_branch_that_github_does_not_know_yet(site: Site) -> None:
+    """A branch that was just pushed may be unknown for some seconds: nothing was made, so it is sent again."""
+    lagging(site, "POST", "/pulls", json_response(UNKNOWN_HEAD, 422), times=2)
+    assert site.open().number == 1
+
+
+def test_create_from_a_branch_that_stays_unknown(site: Site) -> None:
+    """Then the ticket waits: the next look decides by what is there."""
+    lagging(site, "POST", "/pulls", json_response(UNKNOWN_HEAD, 422), times=9)
+    with pytest.raises(Unavailable, match="does not show yet"):
+        site.open()
+    assert site.server.pulls == []
+
+
+def test_create_where_the_existing_one_is_listed_late(site: Site) -> None:
+    """One that exists already and is not listed yet is looked for again before anything else is concluded."""
+    made = site.open()
+    lagging(site, "GET", "/pulls", json_response([]), times=3)
+    again = site.forge().create_pull_request(head=BRANCH, base="main", title="x", body="y", draft=False)
+    assert again.number == made.number
+
+
+def test_a_pull_request_that_is_unknown_for_a_moment_is_labelled(site: Site) -> None:
+    """What was opened a moment ago may be absent at first; the label is not lost for that."""
+    made = site.open()
+    lagging(site, "POST", "/labels", json_response({"message": "Not Found"}, 404), times=2)
+    site.forge().add_labels(made.number, ["ai-runner"])
+    assert site.read().labels == {"ai-runner"}
 
 
 @pytest.mark.parametrize("is_applied", [True, False])

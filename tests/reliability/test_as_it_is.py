@@ -12,7 +12,8 @@ from runner.sandbox.jira.adf import from_text
 from runner.sandbox.server import json_response
 from tests.reliability import scenes
 from tests.reliability.arena import PROJECT
-from tests.reliability.invariants import is_at_rest, violations
+from tests.reliability.crashing import undisturbed
+from tests.reliability.invariants import differences, end_of, is_at_rest, violations
 from tests.reliability.scenes import PHASES, Scene
 from tests.reliability.settling import settle
 from tests.reliability.tally import IS_FULL
@@ -105,6 +106,31 @@ def test_an_archived_ticket_costs_no_model_call_and_stays_as_it_is(phase: str, a
     assert (ran.model_calls, ran.exit_code != 0, after) == (0, True, before)
     assert ran.error is not None
     assert len(arena.hub.pulls) <= 1
+
+
+@pytest.mark.parametrize("late", [1, 2, 5])
+@pytest.mark.parametrize("phase", ["implement", "implement_stacked", "direct"])
+def test_a_pull_request_that_github_lists_late_is_opened_once(phase: str, late: int) -> None:
+    """GitHub's copies lag: what was opened is taken for neither absent nor refused, and no model is asked for it again."""
+    scene = PHASES[phase]().copy()
+    arena, runs, opened, looks = scene.arena, scene.runs(), [], iter(range(late))
+
+    def lag(sent: Sent, answer: Response) -> Response | None:
+        if sent.service != "github" or not sent.path.endswith("/pulls"):
+            return None
+        if sent.method == "POST":
+            opened.extend([answer.get_json()["number"]] if answer.status_code == 201 else [])
+            return None
+        is_late = bool(opened) and next(looks, None) is not None
+        listed = [one for one in answer.get_json() if one["number"] not in opened]
+        return json_response(listed) if is_late else None
+
+    runs.run(scene.key, line=Line(after=lag))
+    assert settle(runs, scene.key) == []
+
+    assert len(opened) == 1
+    assert differences(dict(undisturbed(phase).end), end_of(arena)) == []
+    assert sum(ran.model_calls for ran in runs.history) == 1
 
 
 def test_checks_that_wait_for_a_person_are_told_in_three_places() -> None:
