@@ -96,6 +96,10 @@ class Tickets(Protocol):
         """The statuses each issue type of a project can have, by issue type id."""
         ...
 
+    def type_names(self) -> tuple[str, ...]:
+        """Names of all issue types of this Jira that the account can see."""
+        ...
+
     def field_names(self) -> Mapping[str, str]:
         """Names of all fields of this Jira, by their ids."""
         ...

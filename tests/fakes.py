@@ -164,6 +164,10 @@ class FakeTickets:
         """Every type has the same workflow."""
         return {type_id: tuple(self.workflow.values()) for type_id in ("10001", "10002")}
 
+    def type_names(self) -> tuple[str, ...]:
+        """Every type that a ticket has, and the sandbox's others."""
+        return ("Story", "Spike", *(one.type.name for one in self.by_key.values()))
+
     def field_names(self) -> Mapping[str, str]:
         """Whatever field is asked for exists."""
         return {name: name for ticket in self.by_key.values() for name in ticket.fields}

@@ -297,6 +297,23 @@ def test_an_account_that_does_not_exist_is_found_before_any_work(play, key, valu
     assert model.asked == []
 
 
+def test_a_direct_type_that_does_not_exist_is_found_before_any_plan(play):
+    """Its tickets would be planned instead of worked on: the name is told with the one that was meant."""
+    model = Model()
+    case = play(model, policy={"jira": {"direct_types": ["Taskk"]}})
+    ticket = case.ticket()
+    run = case.assign(ticket)
+    ends_with(run, 2, "`jira.direct_types` names “Taskk”")
+    assert len(case.comments(ticket, "Did you mean “Task”?")) == 1
+    assert model.asked == []
+
+
+def test_a_direct_type_may_be_written_in_any_case(play):
+    """As where it is matched."""
+    case = play(policy={"jira": {"direct_types": ["  tASK "]}})
+    assert case.assign(case.ticket()).exit_code == 0
+
+
 @pytest.mark.parametrize("level", ["parent", "sub_task"])
 def test_a_status_of_either_level_is_found_before_any_plan(play, level):
     """What sub-tasks will need is looked for before their parent is planned."""

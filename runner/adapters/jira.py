@@ -212,6 +212,12 @@ class JiraTickets:
         with reading("list of statuses"):
             return {str(each["id"]): tuple(map(jira_records.status, each["statuses"])) for each in types}
 
+    def type_names(self) -> tuple[str, ...]:
+        """Names of all issue types of this Jira that the account can see, of every project."""
+        entries = self.http.get(f"{API}/issuetype").sequence()
+        with reading("list of issue types"):
+            return tuple(dict.fromkeys(str(entry["name"]) for entry in entries))
+
     def field_names(self) -> dict[str, str]:
         """Names of all fields of this Jira, by their ids."""
         entries = self.http.get(f"{API}/field").sequence()

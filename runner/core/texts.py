@@ -362,6 +362,17 @@ def stopped_short(
     return "\n\n".join(part for part in parts if part)
 
 
+def missing_base(base: str, *, is_named: bool) -> str:
+    """What to do about a branch that work should start from and that is not there, or has no commit yet."""
+    if is_named:
+        return f"Create the branch {code(base)}, or correct `pull_request.base` in the configuration."
+    return (
+        f"{code(base)} is the repository's default branch. If the repository is empty, push a first commit to it; if the "
+        "branch was renamed or deleted, choose another one under Settings, General, Default branch. Or name the branch "
+        "to use in `pull_request.base` of the configuration."
+    )
+
+
 def then_assign(remedy: str) -> str:
     """What to do, and how the ticket goes on after it."""
     text = remedy.rstrip()

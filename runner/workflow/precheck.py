@@ -33,11 +33,12 @@ def check_project(snapshot: Snapshot, policy: Policy, tickets: Tickets, *, is_pa
 
 
 def check_names(snapshot: Snapshot, policy: Policy, tickets: Tickets) -> None:
-    """Raise ConfigError for a person or a field that the configuration names and this Jira does not have.
+    """Raise ConfigError for a person, an issue type or a field that the configuration names and this Jira does not have.
 
     Only for runs that begin some work: what is under way is not held up by an account that is gone by now.
     """
     _check_accounts(snapshot, policy, tickets)
+    _check_direct_types(snapshot.ticket, policy, tickets)
     _check_criteria_field(snapshot.ticket, policy, tickets)
 
 
@@ -136,6 +137,23 @@ def _check_accounts(snapshot: Snapshot, policy: Policy, tickets: Tickets) -> Non
             f"`{keys[unknown[0]]}` names the account `{unknown[0]}`, which this Jira does not know.",
             remedy="Open the person's profile in Jira: its address ends with the account id.",
         )
+
+
+def _check_direct_types(ticket: Ticket, policy: Policy, tickets: Tickets) -> None:
+    """A misspelt type would have its tickets planned instead; one of another project is no mistake."""
+    wanted = [name for name in policy.jira.direct_types if _folded(name) != _folded(ticket.type.name)]
+    if not wanted:
+        return
+    names = {_folded(name): name for name in tickets.type_names()}
+    unknown = next((name for name in wanted if _folded(name) not in names), None)
+    if unknown is None:
+        return
+    near = get_close_matches(_folded(unknown), names, n=1, cutoff=0.5)
+    hint = f" Did you mean “{names[near[0]]}”?" if near else ""
+    raise ConfigError(
+        f"`jira.direct_types` names “{unknown}”, and this Jira has no such issue type.{hint}",
+        remedy=f"Write one of {', '.join(sorted(names.values()))}, or leave it out.",
+    )
 
 
 def _check_criteria_field(ticket: Ticket, policy: Policy, tickets: Tickets) -> None:

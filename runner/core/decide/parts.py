@@ -238,7 +238,9 @@ def no_base(view: View, base: str, phase: Phase) -> Decision:
         row="15",
         what=f"The branch `{base}`, which this work starts from, does not exist in the repository.",
         meaning="Nothing was started.",
-        remedy="Create the branch or correct `pull_request.base`, then assign the ticket to me.",
+        remedy=texts.then_assign(
+            texts.missing_base(base, is_named=view.policy.pull_request.base is not None)
+        ),
         phase=phase,
         exit_code=2,
     )
