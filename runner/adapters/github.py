@@ -124,6 +124,11 @@ class GitHubForge:
             data = self._api.get(f"/git/ref/heads/{quoted_path(branch)}").mapping()
         except NotFound:
             return None
+        except ServiceConflict as exc:
+            if exc.status == 409:
+                # An empty repository, as GitHub says it: it has a default branch by name alone.
+                return None
+            raise
         with shape():
             return str(data["object"]["sha"]) if data["ref"] == f"refs/heads/{branch}" else None
 

@@ -31,6 +31,19 @@ query ($owner: String!, $name: String!, $number: Int!, $after: String, $comments
   }}
 }}
 """
+# REST does not tell when a review's text was edited.
+_EDITS = """
+query ($owner: String!, $name: String!, $number: Int!, $after: String) {
+  repository(owner: $owner, name: $name) {
+    pullRequest(number: $number) {
+      reviews(first: 100, after: $after) {
+        pageInfo { hasNextPage endCursor }
+        nodes { id lastEditedAt }
+      }
+    }
+  }
+}
+"""
 _MORE_COMMENTS = f"""
 query ($id: ID!, $comments: String) {{
   node(id: $id) {{ ... on PullRequestReviewThread {{ {_THREAD_COMMENTS} }} }}
@@ -64,10 +77,26 @@ class Details:
 
     def _reviews(self, number: int) -> tuple[Review, ...]:
         items = self._api.items(f"/pulls/{number}/reviews")
+        edits = self._edits(number) if items else {}
         with shape():
-            return tuple(self._review(item) for item in items if item["state"] != ReviewState.PENDING)
+            return tuple(self._review(item, edits) for item in items if item["state"] != ReviewState.PENDING)
 
-    def _review(self, data: Mapping[str, Any]) -> Review:
+    def _edits(self, number: int) -> dict[str, str]:
+        """When the text of each review was last edited, by the review's node id; empty if it never was."""
+        variables: dict[str, object] = {"owner": self._api.owner, "name": self._api.name, "number": number}
+        edits: dict[str, str] = {}
+        after: str | None = None
+        for _ in range(MAX_PAGES):
+            data = self._api.graphql(_EDITS, {**variables, "after": after})
+            with shape():
+                page = data["repository"]["pullRequest"]["reviews"]
+                edits |= {str(node["id"]): moment(node["lastEditedAt"]) for node in page["nodes"]}
+                after = _next_cursor(page)
+            if after is None:
+                return edits
+        raise Unavailable("GitHub lists more reviews than can be read.", detail=f"pull request {number}")
+
+    def _review(self, data: Mapping[str, Any], edits: Mapping[str, str]) -> Review:
         author = rest_author(data["user"])
         submitted = moment(data["submitted_at"])
         return Review(
@@ -76,7 +105,7 @@ class Details:
             state=ReviewState(data["state"]),
             body=data["body"] or "",
             submitted=submitted,
-            updated=moment(data.get("updated_at")) or submitted,
+            updated=edits.get(data["node_id"], "") or submitted,
             can_write=self._people.can_write(author),
             is_person=author.is_person,
         )

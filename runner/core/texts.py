@@ -363,13 +363,17 @@ def stopped_short(
 
 
 def missing_base(base: str, *, is_named: bool) -> str:
-    """What to do about a branch that work should start from and that is not there, or has no commit yet."""
+    """What to do about a branch that work should start from and that is not there."""
     if is_named:
         return f"Create the branch {code(base)}, or correct `pull_request.base` in the configuration."
+    return f"{missing_default(base)} Or name the branch to use in `pull_request.base` of the configuration."
+
+
+def missing_default(base: str) -> str:
+    """What to do about a default branch that is not there, or has no commit yet."""
     return (
         f"{code(base)} is the repository's default branch. If the repository is empty, push a first commit to it; if the "
-        "branch was renamed or deleted, choose another one under Settings, General, Default branch. Or name the branch "
-        "to use in `pull_request.base` of the configuration."
+        "branch was renamed or deleted, choose another one under Settings, General, Default branch."
     )
 
 

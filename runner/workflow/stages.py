@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from runner import prompts
-from runner.core import attachments
+from runner.core import attachments, texts
 from runner.core.acceptance import criteria
 from runner.core.attachments import Materials
 from runner.core.decide import Decision, Outcome, RunInfo, decide
@@ -88,7 +88,14 @@ class Desk:
     def load(self) -> None:
         """Read and check the configuration, then who and where we are."""
         repository = self.forge.repository()
-        text = self.forge.file(self.config_path, ref=repository.default_branch)
+        try:
+            text = self.forge.file(self.config_path, ref=repository.default_branch)
+        except NotFound as exc:
+            raise ConfigError(
+                f"The branch `{repository.default_branch}`, which holds the configuration, does not exist.",
+                remedy=texts.missing_default(repository.default_branch),
+                detail=exc.detail,
+            ) from exc
         self.policy = parse_policy(text, name=self.config_path)
         if self.fit is not None:
             self.fit(self)

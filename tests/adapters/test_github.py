@@ -66,6 +66,12 @@ def test_head(forge: GitHubForge, site: Site) -> None:
     assert forge.head("none") is None
 
 
+def test_the_head_of_an_empty_repository(forge: GitHubForge, site: Site) -> None:
+    """GitHub answers 409 for it: there is no branch, which is no conflict."""
+    site.answer("/git/ref/heads/main", lambda _: json_response({"message": "Git Repository is empty."}, 409))
+    assert forge.head("main") is None
+
+
 def test_branch_commits(forge: GitHubForge, site: Site) -> None:
     """A branch comes with its commits beyond the base, newest first, with their trailers."""
     first = site.push()

@@ -30,6 +30,17 @@ def test_reviews(site: Site) -> None:
     ]
 
 
+def test_an_edited_review(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A review's text may be edited later, which REST does not tell: it is newer then, on whichever page it stands."""
+    monkeypatch.setattr(github_details, "_EDITS", github_details._EDITS.replace("first: 100", "first: 2"))
+    made = site.open()
+    ids = [site.ada.review(made.number, "COMMENT", f"review {number}")["id"] for number in range(5)]
+    site.ada.request("PUT", f"pulls/{made.number}/reviews/{ids[3]}", body="otherwise")
+    found = site.read().reviews
+    assert [one.updated > one.submitted for one in found] == [False, False, False, True, False]
+    assert [one.updated == one.submitted for one in found] == [True, True, True, False, True]
+
+
 def test_threads(site: Site) -> None:
     """Inline conversations come with place, state and all comments, also ours."""
     made = site.open()

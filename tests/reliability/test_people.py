@@ -432,3 +432,25 @@ def test_a_ticket_ignored_while_the_runner_works_is_not_written_to(name: str) ->
     assert settle(runs, scene.key) == []
     assert {one for one in arena.labels(scene.key) if one.startswith("ai:")} <= {"ai:planned"}
     assert arena.status(scene.key) in ("Plan Review", "In Testing")
+
+
+@pytest.mark.parametrize("is_given", [True, False], ids=["given back", "with its reviewer"])
+def test_an_edited_review_summary_counts_as_new(is_given: bool) -> None:
+    """Like an edited comment: changes that it requests are worked on again, whoever has the ticket."""
+    scene = scenes.implemented().copy()
+    arena, runs = scene.arena, scene.runs()
+    number = arena.reviewer.review(1, "REQUEST_CHANGES", "Not yet.")["id"]
+    assert settle(runs, scene.key) == []
+    asked = sum(ran.model_calls for ran in runs.history)
+    arena.clock.advance(60)
+
+    arena.reviewer.request("PUT", f"pulls/1/reviews/{number}", body="Not yet, and name the currency.")
+    if is_given:
+        arena.rey.assign(scene.key, arena.bot)
+    ran = runs.run(scene.key)
+
+    assert ran.file is not None
+    assert ran.file.work is not None
+    assert [point.text for point in ran.file.work.feedback] == ["Not yet, and name the currency."]
+    assert settle(runs, scene.key) == []
+    assert sum(ran.model_calls for ran in runs.history) == asked + 1

@@ -46,6 +46,17 @@ def test_base_branch_that_does_not_exist(tmp_path: Path) -> None:
         assert (ran.end.exit_code, ran.end.model_calls) == (2, 0)
 
 
+def test_default_branch_that_does_not_exist(tmp_path: Path) -> None:
+    """An empty repository is named as such, with what to do, before any model is asked."""
+    with team(tmp_path) as acme:
+        acme.github.hub.git.set_ref("refs/heads/main", None)
+        ran = acme.run(acme.ask())
+        assert "The branch main" in acme.said(ran.key)
+        assert "push a first commit" in acme.said(ran.key)
+        assert "Settings, General, Default branch" in acme.said(ran.key)
+        assert (ran.end.exit_code, ran.end.model_calls) == (2, 0)
+
+
 def test_renamed_default_branch(tmp_path: Path) -> None:
     """The default branch may be called otherwise."""
     with team(tmp_path, default_branch="trunk") as acme:

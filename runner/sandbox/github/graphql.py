@@ -309,6 +309,7 @@ def _review(context: Context, review: Review) -> Node:
             "body": review.body,
             "createdAt": review.created_at,
             "submittedAt": review.submitted_at,
+            "lastEditedAt": review.edited_at,
             "author": _actor(review.author),
             "authorAssociation": context.hub.association(review.author),
             "viewerDidAuthor": review.author.login == context.actor.login,

@@ -338,7 +338,7 @@ def update_review(call: Call) -> Answer:
     review = _review(call)
     _check_owner(call, review.author)
     review.body = call.body["body"]
-    call.pull.updated_at = call.hub.now()
+    review.edited_at = call.pull.updated_at = call.hub.now()
     return views_pulls.review(call.hub, call.pull, review)
 
 

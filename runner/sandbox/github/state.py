@@ -106,6 +106,7 @@ class Review:
     commit_id: str
     created_at: str
     submitted_at: str | None = None
+    edited_at: str | None = None
 
 
 @dataclass(kw_only=True)
