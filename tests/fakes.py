@@ -39,7 +39,8 @@ from runner.core.redact import Redactor
 from runner.core.work import FileChange
 from runner.errors import Conflict, MovedUnderUs, NotFound
 from runner.ports import CommentBody, NewSubTask, Transition
-from runner.workflow.apply import Applier, link_state
+from runner.workflow.apply import Applier
+from runner.workflow.apply_ticket import link_state
 from runner.workflow.gather import Sources, gather
 
 WORKFLOW: Mapping[str, Status] = {

@@ -294,14 +294,11 @@ class Dispatch:
         return ("dispatch", self.key)
 
 
-Effect = (
-    EditTicket
-    | MoveTo
-    | PutComment
-    | WithdrawComment
-    | AttachFile
-    | CreateSubTask
-    | Push
+TicketEffect = (
+    EditTicket | MoveTo | PutComment | WithdrawComment | AttachFile | CreateSubTask | LinkPullRequest
+)
+RepositoryEffect = (
+    Push
     | OpenPullRequest
     | EditPullRequest
     | DressPullRequest
@@ -310,9 +307,9 @@ Effect = (
     | AnswerThread
     | CommentPullRequest
     | RetractAnswer
-    | LinkPullRequest
     | Dispatch
 )
+Effect = TicketEffect | RepositoryEffect
 
 
 def identity(marker: Marker) -> tuple[str, ...]:

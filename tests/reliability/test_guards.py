@@ -21,7 +21,8 @@ from runner.core.plan import Item, Plan
 from runner.errors import Unavailable
 from runner.sandbox.automation import Automation, enabled, fill, load_rules
 from runner.sandbox.server import Service
-from runner.workflow import apply
+from runner.workflow.apply_ticket import TicketApplier
+from runner.workflow.sending import Sender
 from tests.reliability import scenes
 from tests.reliability.crashing import crash
 from tests.reliability.faulting import FAULTS, FaultyLine
@@ -234,7 +235,7 @@ def no_author_check(patch: Patch) -> None:
 def no_author_check_at_the_write(patch: Patch) -> None:
     """A comment counts as written already, whoever wrote it."""
     check = "comment.author.id in ours and comment.editor.id in ours and "
-    cut(patch, apply.Applier._own_comment, check)
+    cut(patch, TicketApplier._own_comment, check)
 
 
 def no_editor_check(patch: Patch) -> None:
@@ -266,7 +267,7 @@ def labels_after_create(patch: Patch) -> None:
     """A sub-task gets its labels in a second request."""
     create = "self.tickets.create_sub_task(new)"
     bare = "self.tickets.create_sub_task(replace(new, labels=()))"
-    cut(patch, apply.Applier._create_sub_task, create, f"self.tickets.edit({bare}, add_labels=new.labels)")
+    cut(patch, TicketApplier._create_sub_task, create, f"self.tickets.edit({bare}, add_labels=new.labels)")
 
 
 def no_evidence(patch: Patch) -> None:
@@ -299,7 +300,7 @@ def failure_is_empty(patch: Patch) -> None:
 
 def no_read_back(patch: Patch) -> None:
     """A write whose answer was lost is sent again at once."""
-    cut(patch, apply.Applier._write, "for wait in READ_BACK_WAITS:", "for wait in ():")
+    cut(patch, Sender.write, "for wait in READ_BACK_WAITS:", "for wait in ():")
 
 
 def no_second_look(patch: Patch) -> None:
