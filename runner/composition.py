@@ -26,7 +26,7 @@ from runner.errors import ConfigError, Refused, RunnerError
 from runner.settings import SECRETS, Settings
 
 if TYPE_CHECKING:
-    from runner.adapters.git import GitPublisher
+    from runner.adapters.git_publish import GitPublisher
     from runner.adapters.http import HttpClient
     from runner.adapters.jira import JiraTickets
     from runner.agent.replay import Replayed
@@ -159,7 +159,7 @@ def open_tickets(settings: Settings) -> tuple[HttpClient, JiraTickets]:
 
 
 def _publisher(settings: Settings, work_dir: Path) -> GitPublisher:
-    from runner.adapters.git import GitPublisher
+    from runner.adapters.git_publish import GitPublisher
 
     settings.require("github")
     token = settings.github_token.get_secret_value() if settings.github_token is not None else None

@@ -51,7 +51,7 @@ def test_gather_and_publish_import_no_sdk():
     """The stages that hold tokens never load a model's SDK."""
     statement = (
         "import runner.composition, runner.workflow.stages, runner.workflow.conclude\n"
-        "import runner.adapters.jira, runner.adapters.github, runner.adapters.git, runner.adapters.console"
+        "import runner.adapters.jira, runner.adapters.github, runner.adapters.git_publish, runner.adapters.console"
     )
     assert imported_by(statement) & {*SDKS, "httpx2", "werkzeug"} == set()
 

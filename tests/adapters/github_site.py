@@ -8,7 +8,7 @@ from typing import Any
 
 from werkzeug.wrappers import Request, Response
 
-from runner.adapters.git import GitPublisher
+from runner.adapters.git_publish import GitPublisher
 from runner.adapters.github import GitHubForge
 from runner.adapters.http import HttpClient
 from runner.adapters.http_credentials import bearer

@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from runner.adapters.git import (
-    GitPublisher,
     TreeEntry,
     checkout,
     fetch_commits,
@@ -25,6 +24,7 @@ from runner.adapters.git import (
     tracked_files,
     tracked_paths,
 )
+from runner.adapters.git_publish import GitPublisher
 from runner.core.work import FileChange
 from runner.errors import (
     Ambiguous,
@@ -641,7 +641,7 @@ class Watcher:
 
 def test_a_server_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A conversation has a deadline; then git and its helpers are ended."""
-    monkeypatch.setattr("runner.adapters.git.FETCH_SECONDS", 0.3)
+    monkeypatch.setattr("runner.adapters.git_remote.FETCH_SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/o/r"
         with pytest.raises(Unavailable, match="in time"):

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from runner.adapters.git import GitPublisher, checkout, fetch_commits
+from runner.adapters.git import checkout, fetch_commits
+from runner.adapters.git_publish import GitPublisher
 from runner.core.work import FileChange
 from runner.errors import (
     ConfigError,

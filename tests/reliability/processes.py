@@ -23,7 +23,8 @@ _ORIGIN = """
 import json, os, sys
 sys.path.append(sys.argv.pop(1))
 import runner.cli, runner.composition, runner.workflow.stages, runner.workflow.conclude, runner.workflow.event
-import runner.adapters.console, runner.adapters.git, runner.adapters.github, runner.adapters.jira, runner.adapters.pdf
+import runner.adapters.console, runner.adapters.git_publish, runner.adapters.github, runner.adapters.jira
+import runner.adapters.pdf
 for line in sys.stdin:
     order = json.loads(line)
     child = os.fork()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from runner.adapters.git import GitPublisher
+from runner.adapters.git_publish import GitPublisher
 from runner.adapters.github import GitHubForge
 from runner.adapters.http import HttpClient, RetryPolicy
 from runner.adapters.http_credentials import basic, bearer

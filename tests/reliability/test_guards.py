@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from werkzeug.wrappers import Request, Response
 
-from runner.adapters import adf, git
+from runner.adapters import adf, git_publish
 from runner.adapters.jira import JiraTickets
 from runner.core.decide import parts
 from runner.core.decide.evidence import from_evidence
@@ -260,7 +260,12 @@ def no_repository_binding(patch: Patch) -> None:
 
 def no_compare_and_swap(patch: Patch) -> None:
     """Pushes are forced."""
-    cut(patch, git.GitPublisher._push, """f"--force-with-lease={ref}:{expected or ''}\"""", '"--force"')
+    cut(
+        patch,
+        git_publish.GitPublisher._push,
+        """f"--force-with-lease={ref}:{expected or ''}\"""",
+        '"--force"',
+    )
 
 
 def labels_after_create(patch: Patch) -> None:
