@@ -10,13 +10,7 @@ import pytest
 from runner.adapters.git import checkout, fetch_commits
 from runner.adapters.git_publish import GitPublisher
 from runner.core.work import FileChange
-from runner.errors import (
-    ConfigError,
-    MovedUnderUs,
-    NotFound,
-    Refused,
-    Unauthorized,
-)
+from runner.errors import ConfigError, MovedUnderUs, NotFound, Refused, Unauthorized
 from tests.adapters.github_site import BRANCH, OURS, TOKEN, Site
 
 

@@ -11,14 +11,7 @@ from runner.adapters.github import GitHubForge
 from runner.adapters.github_records import DRAFT_PREFIX
 from runner.adapters.http import HttpClient
 from runner.adapters.http_credentials import bearer
-from runner.errors import (
-    Ambiguous,
-    ConfigError,
-    Conflict,
-    GaveUp,
-    NotFound,
-    Unavailable,
-)
+from runner.errors import Ambiguous, ConfigError, Conflict, GaveUp, NotFound, Unavailable
 from runner.sandbox.server import json_response
 from tests.adapters.github_site import BRANCH, OURS, TOKEN, Site, StandingClock
 

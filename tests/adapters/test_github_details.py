@@ -8,10 +8,7 @@ import pytest
 
 from runner.adapters import github_details
 from runner.core.model import ReviewState
-from runner.errors import (
-    ConfigError,
-    Unavailable,
-)
+from runner.errors import ConfigError, Unavailable
 from runner.sandbox.reviewers import Reviewer
 from runner.sandbox.server import json_response
 from tests.adapters.github_site import BRANCH, OURS, PERMISSIONS, Site

@@ -14,7 +14,7 @@ from runner.sandbox.brain import StoryBrain
 from runner.sandbox.models import SANDBOX_KEY
 from runner.sandbox.world import BOT_TOKEN, open_world
 from runner.settings import Settings
-from tests.adapters.test_git import Origin, fetched
+from tests.adapters.git_origin import Origin, fetched
 from tests.sandbox.test_recipes import checks_in
 
 CONFIG = b"checks:\n  commands:\n    - {id: lint, run: lint-it}\n"
