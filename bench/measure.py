@@ -17,7 +17,7 @@ from typing import Literal
 
 from bench.scenario import KEY, MODELS, TASK, Provider, Scenario, write_repository
 from bench.server import serving
-from runner.cli import START
+from runner.cli.children import START
 from runner.core.handover import Context, Work, WorkFile, write_file
 from runner.core.phases import Phase
 from runner.core.policy import CheckCommand, Checks, Models, PhaseModel, Policy

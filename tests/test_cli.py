@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from runner import __version__
-from runner.cli import STAGE_VARIABLES, STAGES
+from runner.cli.children import STAGE_VARIABLES, STAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 SDKS = ("anthropic", "openai")

@@ -15,7 +15,7 @@ import pytest
 
 from runner.adapters.git import fetch_commits
 from runner.adapters.obstacles import network_error
-from runner.cli import START
+from runner.cli.children import START
 from runner.errors import ConfigError
 from runner.sandbox.models import SANDBOX_KEY
 from runner.sandbox.world import BOT_EMAIL, BOT_TOKEN, PROJECT, REPOSITORY, Provider, World, open_world

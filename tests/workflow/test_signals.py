@@ -18,7 +18,7 @@ import pytest
 
 from bench.measure import make_repository, work_file
 from bench.scenario import KEY, Provider
-from runner.cli import START
+from runner.cli.children import START
 from runner.core.handover import write_file
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,24 +1,16 @@
-"""The command line: build what a stage needs, run it, catch once, report, exit.
-
-Every stage is a process of its own with only its own secrets; they meet in ``work.json`` and ``result.json``.
-"""
+"""One verb that works on a ticket: a stage in this process, or all of them in children of it."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner import __version__
+from runner.cli.children import run_stage
 from runner.errors import ConfigError, RunnerError
 
 if TYPE_CHECKING:
@@ -29,171 +21,8 @@ if TYPE_CHECKING:
     from runner.workflow.event import Event
     from runner.workflow.stages import Desk
 
-STAGES = ("gather", "fetch", "think", "publish", "conclude")
-PHASES = ("auto", "plan", "breakdown", "implement", "revise", "complete", "sweep")
 
-_COMMON = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "TEMP", "TMP", "SSL_CERT_FILE", "SSL_CERT_DIR",
-           "REQUESTS_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "http_proxy", "https_proxy",
-           "all_proxy", "no_proxy",
-           "GITHUB_ACTIONS", "GITHUB_API_URL", "GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID",
-           "GITHUB_RUN_ATTEMPT", "GITHUB_EVENT_NAME", "GITHUB_EVENT_PATH", "GITHUB_WORKFLOW", "RUNNER_TEMP",
-           "AI_RUNNER_CONFIG", "AI_RUNNER_ISSUE_KEY", "AI_RUNNER_PHASE", "AI_RUNNER_DRY_RUN", "AI_RUNNER_PAUSED",
-           "PYTHONDONTWRITEBYTECODE")  # fmt: skip
-_JIRA = ("JIRA_BASE_URL", "JIRA_EMAIL", "JIRA_API_TOKEN", "JIRA_BEARER_TOKEN")
-# `python -I -m runner` for a package that this interpreter may only know by the path it was started from.
-START = (
-    "import runpy, sys; sys.path.append(sys.argv.pop(1)); "
-    "runpy.run_module('runner', run_name='__main__', alter_sys=True)"
-)
-
-# What each stage may see; nothing else of our environment reaches it.
-STAGE_VARIABLES: Mapping[str, tuple[str, ...]] = {
-    "gather": (*_COMMON, *_JIRA, "GITHUB_TOKEN"),
-    "fetch": (*_COMMON, "GITHUB_TOKEN"),
-    "think": (*_COMMON, "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-    "publish": (*_COMMON, *_JIRA, "GITHUB_TOKEN"),
-    "conclude": (*_COMMON, *_JIRA),
-}
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Run one verb and exit with its code."""
-    arguments = _parser().parse_args(sys.argv[1:] if argv is None else list(argv))
-    code = _run_verb(arguments)
-    if argv is None and arguments.verb == "think":
-        # Everything is written; taking the SDKs' modules apart would only cost a quarter of a second.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    sys.exit(code)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ai-runner", description="A Jira ticket becomes a reviewed plan, pull requests and Done."
-    )
-    parser.add_argument("--version", action="version", version=f"ai-runner {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    helps = {
-        "run": "all stages in order, each as its own process",
-        "gather": "read, decide, claim; leaves work.json",
-        "fetch": "fetch the exact commits that the work needs",
-        "think": "let the model work; leaves result.json",
-        "publish": "read again, decide with the result, write what is due",
-        "conclude": "tell the ticket about a run that ended without a word",
-        "sweep": "wake every ticket that may wait for a run",
-    }
-    for name, text in helps.items():
-        _add_stage_options(verbs.add_parser(name, help=text, description=text))
-    demo = verbs.add_parser("demo", help="play a whole story on an embedded Jira, GitHub and model")
-    _add_demo_options(demo)
-    text = "run a transcript's tool calls again without a model; exit 3 unless the tree ends the same"
-    again = verbs.add_parser("replay", help=text, description=text)
-    again.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help="transcript.jsonl of a run")
-    again.add_argument("--checkout", type=Path, default=Path(), metavar="DIR", help="a clone (default: .)")
-    again.add_argument("--json", action="store_true", help="print the end as one JSON object")
-    return parser
-
-
-def _add_stage_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--event", type=Path, metavar="FILE", help="the event (default: $GITHUB_EVENT_PATH)")
-    parser.add_argument("--issue", metavar="KEY", help="the ticket, instead of an event")
-    parser.add_argument("--phase", choices=PHASES, help="narrow the run to one phase (with --issue)")
-    parser.add_argument("--dry-run", action="store_true", help="decide only: ask nothing and write nothing")
-    parser.add_argument("--work-dir", type=Path, metavar="DIR", help="where the stages meet")
-    parser.add_argument("--json", action="store_true", help="print the end of the run as one JSON object")
-
-
-def _add_demo_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--provider", choices=("anthropic", "openai"), help="whose API the model speaks (default: anthropic)"
-    )
-    parser.add_argument(
-        "--sequence", metavar="ORDER", help="how sub-tasks follow each other, as in the configuration"
-    )
-    parser.add_argument(
-        "--via", choices=("process", "act"), default="process", help="how each dispatch is executed"
-    )
-    parser.add_argument(
-        "--twice", action="store_true", help="repeat every run at once; the second writes nothing"
-    )
-    parser.add_argument(
-        "--keep", type=Path, metavar="DIR", help="keep everything the demo made in this folder"
-    )
-    parser.add_argument("--json", action="store_true", help="end with one JSON object on stdout")
-    parser.add_argument("--repo", type=Path, metavar="PATH", help="rehearse on a copy of this repository")
-    parser.add_argument(
-        "--ticket", type=Path, metavar="FILE", help="rehearse with this Markdown file as ticket"
-    )
-    parser.add_argument(
-        "--real-model", action="store_true", help="rehearse with the provider's model and your key"
-    )
-    parser.add_argument(
-        "--auto", action="store_true", help="rehearse without questions: approve and merge everything"
-    )
-    parser.add_argument("--record", type=Path, metavar="FILE", help="write every REST exchange to this file")
-
-
-def _run_verb(arguments: argparse.Namespace) -> int:
-    if arguments.verb == "demo":
-        return _demo(arguments)
-    if arguments.verb == "replay":
-        return _replay(arguments)
-    from runner.adapters.console import open_console
-    from runner.core.redact import Redactor
-    from runner.settings import Settings, share_certificates
-
-    environ = os.environ
-    try:
-        share_certificates(environ)
-        settings = Settings.from_environ(environ)
-    except ConfigError as exc:
-        in_actions = environ.get("GITHUB_ACTIONS") == "true"
-        return _report_error(open_console(in_actions=in_actions), exc, key="")
-    console = open_console(
-        in_actions=settings.in_actions,
-        output_path=settings.output_path,
-        summary_path=settings.summary_path,
-        redactor=Redactor(settings.secrets),
-    )
-    for secret in settings.secrets:
-        console.mask(secret)
-    return _Verb(arguments, settings, console, environ).run()
-
-
-def _demo(arguments: argparse.Namespace) -> int:
-    from runner.sandbox.demo import demo_verb
-
-    try:
-        return int(demo_verb(arguments))
-    except RunnerError as exc:
-        print(f"ai-runner demo: {exc.summary} {exc.remedy}".rstrip(), file=sys.stderr)
-        return exc.exit_code
-
-
-def _replay(arguments: argparse.Namespace) -> int:
-    from runner import composition
-    from runner.adapters.console import open_console
-
-    try:
-        ended = composition.replay(arguments.transcript, arguments.checkout)
-    except RunnerError as exc:
-        return _report_error(open_console(in_actions=False), exc, key="")
-    if arguments.json:
-        print(json.dumps({**asdict(ended), "same": ended.is_same}))
-        return 0 if ended.is_same else 3
-    for path in ended.differing:
-        print(f"differs: {path}")
-    for answer in ended.answers:
-        print(f"ended otherwise: {answer}")
-    told = "the same tree" if ended.is_same else "another tree"
-    if not ended.recorded_digest:
-        told = "a tree that the transcript does not name: the run was ended from outside"
-    print(f"{ended.calls} calls on {ended.start[:12]} end in {told}")
-    return 0 if ended.is_same else 3
-
-
-class _Verb:
+class Verb:
     """One verb with its settings: the one place that catches."""
 
     def __init__(
@@ -206,6 +35,7 @@ class _Verb:
         self.key = ""
 
     def run(self) -> int:
+        """Do it; returns the exit code."""
         try:
             event = self._event()
             self.key = event.issue_key or ""
@@ -491,6 +321,9 @@ class _Verb:
             self._publish_end(self._with_claim(End.model_validate_json(path.read_bytes())))
         return code
 
+    def _child(self, stage: str) -> int:
+        return run_stage(stage, self.arguments, work_dir=self.work_dir, environ=self.environ)
+
     def _publish_end(self, end: End) -> None:
         """Outputs and summary of the whole run; the stages, as children, have neither file."""
         from runner.core.report import report
@@ -510,23 +343,6 @@ class _Verb:
             return end
         claimed = End.model_validate_json(path.read_bytes())
         return end.model_copy(update={"writes": end.writes + claimed.writes})
-
-    def _child(self, stage: str) -> int:
-        """One stage as a process that sees only its own variables."""
-        arguments = self.arguments
-        command = [sys.executable, "-I", "-c", START, str(Path(__file__).resolve().parents[1]), stage]
-        command += ["--work-dir", str(self.work_dir)]
-        if arguments.event is not None:
-            command += ["--event", str(arguments.event)]
-        if arguments.issue is not None:
-            command += ["--issue", arguments.issue]
-        if arguments.phase is not None:
-            command += ["--phase", arguments.phase]
-        if arguments.dry_run:
-            command.append("--dry-run")
-        wanted = STAGE_VARIABLES[stage]
-        environ = {name: value for name, value in self.environ.items() if name in wanted}
-        return subprocess.run(command, env=environ, check=False, stdin=subprocess.DEVNULL).returncode
 
     # --- ends -------------------------------------------------------------------------------------------
 
@@ -561,7 +377,7 @@ class _Verb:
         if self.arguments.verb != "sweep" or self.settings.runner_temp is not None:
             end = End(key=self.key, outcome="failed", reason=told.message, row="15", exit_code=code)
             (self.work_dir / "end.json").write_text(end.model_dump_json(), encoding="utf-8")
-        return _report_error(self.console, error, key=self.key)
+        return report_on(self.console, error, key=self.key)
 
     def _log_traceback(self, exc: BaseException) -> None:
         self.console.log("".join(traceback.format_exception(exc)))
@@ -609,7 +425,8 @@ def _raise_on_signals() -> None:
         signal.signal(number, stop)
 
 
-def _report_error(console: Console, error: RunnerError | None, *, key: str) -> int:
+def report_on(console: Console, error: RunnerError | None, *, key: str) -> int:
+    """Tell the console and the outputs of an end that no ticket was told of; returns the exit code."""
     from runner.core.report import report_error
 
     told = report_error(error, key=key)
