@@ -15,6 +15,8 @@ from runner.sandbox.jira.records import StoredComment
 from tests.reliability import scenes
 from tests.reliability.arena import Arena
 from tests.reliability.invariants import is_at_rest, markers, violations
+from tests.reliability.runs import Runs
+from tests.reliability.scripts import Script
 from tests.reliability.settling import settle
 from tests.reliability.wire import Line
 
@@ -454,3 +456,136 @@ def test_an_edited_review_summary_counts_as_new(is_given: bool) -> None:
     assert [point.text for point in ran.file.work.feedback] == ["Not yet, and name the currency."]
     assert settle(runs, scene.key) == []
     assert sum(ran.model_calls for ran in runs.history) == asked + 1
+
+
+def test_a_pull_request_opened_again_and_merged_ends_its_ticket() -> None:
+    """The veto is taken back without a word on the ticket, which follows the merge all the same."""
+    scene = scenes.closed().copy()
+    arena, runs = scene.arena, scene.runs()
+    runs.run(scene.key)
+    arena.reviewer.request("PATCH", "pulls/1", state="open")
+    assert settle(runs, scene.key) == []
+    arena.reviewer.merge(1)
+
+    assert settle(runs, scene.key) == []
+    assert (arena.status(scene.key), sum(ran.model_calls for ran in runs.history)) == ("Done", 0)
+
+
+def test_a_sub_task_whose_item_label_was_taken_off_is_a_persons() -> None:
+    """Which item it stood for is listed, so no second one is made; it is not worked on, and waited for."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second, third = arena.sub_tasks(scene.parent)
+    arena.rita.label(first, remove=[one for one in arena.labels(first) if one.startswith("ai-item-")])
+
+    for key in (scene.parent, first):
+        assert settle(runs, key) == []
+
+    assert arena.sub_tasks(scene.parent) == [first, second, third]
+    assert sum(ran.model_calls for ran in runs.history) == 0
+
+
+def test_a_sub_task_moved_to_another_parent_is_not_made_again() -> None:
+    """For its old parent it is gone; under a parent that is not in work nothing starts."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second, third = arena.sub_tasks(scene.parent)
+    other = arena.rita.create_ticket("Another story", project="SHOP")
+    issue, old, new = arena.issue(first), arena.issue(scene.parent), arena.issue(other)
+    old.sub_task_ids.remove(issue.id)
+    new.sub_task_ids.append(issue.id)
+    issue.parent_id = new.id
+
+    for key in (scene.parent, other, first):
+        assert settle(runs, key) == []
+
+    assert (arena.sub_tasks(scene.parent), arena.sub_tasks(other)) == ([second, third], [first])
+    assert sum(ran.model_calls for ran in runs.history) == 0
+
+
+def test_a_sub_task_rewritten_before_it_starts_is_done_as_it_reads_then() -> None:
+    """Its own description is what counts; the plan only gave it one."""
+    scene = scenes.implement().copy()
+    scene.arena.rita.rewrite(scene.key, description="Round down.")
+
+    ran = scene.runs().run(scene.key)
+
+    assert ran.file is not None
+    assert ran.file.context is not None
+    assert ran.file.context.description == "Round down."
+
+
+def test_a_sub_task_rewritten_while_the_runner_works_is_a_point_when_it_is_given_back() -> None:
+    """The review goes by what the ticket says by then, and the reviewer gives it back if it matters."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+    runs.run(scene.key, meanwhile=lambda: arena.rita.rewrite(scene.key, description="Round down."))
+    assert arena.status(scene.key) == "In Testing"
+    arena.rey.assign(scene.key, arena.bot)
+
+    ran = runs.run(scene.key)
+
+    assert ran.file is not None
+    assert ran.file.work is not None
+    assert [(one.source, "Round down." in one.text) for one in ran.file.work.feedback] == [("ticket", True)]
+
+
+def test_a_description_edited_while_it_is_planned_is_reported_with_the_sub_tasks() -> None:
+    """The plan says what it was made from, so an approver reads of the change before work starts."""
+    scene = scenes.plan().copy()
+    arena, runs = scene.arena, scene.runs()
+    runs.run(scene.key, meanwhile=lambda: arena.rita.rewrite(scene.key, description="Something else."))
+    arena.ada.move(scene.key, "In Progress")
+
+    runs.run(scene.key)
+
+    assert said(arena, scene.key, "description was changed after the plan")
+
+
+def test_a_parent_given_to_a_person_is_theirs_to_close() -> None:
+    """Its sub-tasks go on among themselves; it is closed by whoever has it, or by the runner once it is given back."""
+    scene = scenes.completion().copy()
+    arena, runs = scene.arena, scene.runs()
+    arena.ada.assign(scene.parent, arena.ada.account)
+
+    assert settle(runs, scene.parent) == []
+    assert (arena.status(scene.parent), arena.assignee(scene.parent)) == ("In Progress", "ada")
+    arena.ada.assign(scene.parent, arena.bot)
+    runs.run(scene.parent)
+
+    assert arena.status(scene.parent) == "Done"
+
+
+def test_a_plan_revised_after_its_approval_makes_only_what_is_new() -> None:
+    """Sub-tasks that exist stay, also those whose item is gone: they are a person's to close."""
+    scene = scenes.broken_down().copy()
+    arena = scene.arena
+    runs = Runs(arena, Script(items=("prices", "rounding", "tax")))
+    before = arena.sub_tasks(scene.parent)
+    arena.ada.move(scene.parent, "Plan Review")
+    arena.ada.comment(scene.parent, "Taxes instead of receipts.")
+    arena.ada.assign(scene.parent, arena.bot)
+    runs.run(scene.parent)
+    assert (arena.status(scene.parent), arena.sub_tasks(scene.parent)) == ("Plan Review", before)
+
+    arena.ada.move(scene.parent, "In Progress")
+    assert settle(runs, scene.parent) == []
+
+    after = arena.sub_tasks(scene.parent)
+    assert (after[:3], len(after)) == (before, 4)
+    assert "ai-item-tax" in arena.labels(after[3])
+
+
+def test_a_branch_rewritten_by_a_person_is_theirs() -> None:
+    """With a history in which no commit is the runner's, the work goes on from what the person left."""
+    scene = scenes.revise().copy()
+    arena, runs = scene.arena, scene.runs()
+    branch = f"ai/{scene.key}"
+    sha = arena.rewrite_by_person(branch, "NOTES.md", b"mine\n")
+    arena.notes["human commits"] = {sha: branch}
+
+    assert settle(runs, scene.key) == []
+
+    assert violations(arena, runs) == []
+    assert (arena.status(scene.key), len(arena.hub.pulls)) == ("In Testing", 1)
+    assert {"NOTES.md", f"src/{scene.key}.py"} <= arena.github.files(branch).keys()
