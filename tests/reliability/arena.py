@@ -12,6 +12,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from runner.sandbox.github import GitHubSandbox
 from runner.sandbox.github.hub import Hub
 from runner.sandbox.github.state import CheckRun
 from runner.sandbox.jira import JiraSandbox, JiraSite
-from runner.sandbox.jira.records import Issue
+from runner.sandbox.jira.records import Issue, Status
 from runner.sandbox.jira.service import MediaHost
 from runner.sandbox.people import Person
 from runner.sandbox.reviewers import Reviewer
@@ -164,6 +165,20 @@ class Arena:
         """Keys of the sub-tasks in Jira's order."""
         return [self.site.issues[id_].key for id_ in self.issue(parent).sub_task_ids]
 
+    def rename_status(self, old: str, new: str) -> None:
+        """An administrator renames a status; tickets in it are called so from then on."""
+
+        def renamed(status: Status) -> Status:
+            return replace(status, name=new) if status.name == old else status
+
+        for project in self.site.projects.values():
+            for kind, statuses in project.statuses.items():
+                project.statuses[kind] = tuple(map(renamed, statuses))
+                moves = project.moves[kind]
+                project.moves[kind] = tuple(replace(one, target=renamed(one.target)) for one in moves)
+        for issue in self.site.issues.values():
+            issue.status = renamed(issue.status)
+
     # --- people on GitHub -------------------------------------------------------------------------------
 
     def commit_by_person(
@@ -191,6 +206,30 @@ class Arena:
             tree = git.write_tree(base, {path: ("100644", git.write_blob(content))})
             sha = git.write_commit(tree, [base], "Start over by hand", author=who, committer=who)
             self.hub.move_ref(f"refs/heads/{branch}", sha, token, old=git.branch(branch))
+            self.hub.pending.clear()
+        return sha
+
+    def merge_by_person(self, base: str, branch: str) -> str:
+        """Rey merges a branch into another one by hand, keeping the latter's files where the two conflict."""
+        git, token = self.hub.git, self.hub.tokens[PERSON_TOKEN]
+        with self.hub.lock:
+            ours, theirs = git.branch(branch), git.branch(base)
+            assert ours is not None
+            assert theirs is not None
+            who = self.hub.signature_of(self.hub.actor(token))
+            added = {
+                one.path: (one.mode, one.sha)
+                for one in git.entries(theirs, recursive=True)
+                if one.type == "blob"
+            }
+            kept = {
+                one.path: (one.mode, one.sha)
+                for one in git.entries(ours, recursive=True)
+                if one.type == "blob"
+            }
+            tree = git.write_tree(ours, {**added, **kept})
+            sha = git.write_commit(tree, [ours, theirs], "Merge by hand", author=who, committer=who)
+            self.hub.move_ref(f"refs/heads/{branch}", sha, token, old=ours)
             self.hub.pending.clear()
         return sha
 

@@ -187,3 +187,61 @@ def test_a_limited_service_is_named_with_its_limit_and_the_time(service: str) ->
     assert said(arena, scene.key, re.escape(f"GitHub {words}"))
     assert said(arena, scene.key, r"goes on by itself after \d{4}-\d\d-\d\d \d\d:\d\d UTC")
     assert "ai:waiting" in arena.labels(scene.key)
+
+
+def test_a_ticket_locked_while_the_runner_works_goes_on_once_it_is_open_again() -> None:
+    """What was pushed stands; nothing is asked or pushed again, and the job was red meanwhile."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+    is_pushed = False
+
+    def lock(sent: Sent) -> Response | None:
+        nonlocal is_pushed
+        is_pushed = is_pushed or sent.method == "PUSH"
+        return _locked(sent) if is_pushed else None
+
+    ran = runs.run(scene.key, line=Line(before=lock))
+    assert (ran.exit_code != 0, arena.status(scene.key)) == (True, "In Progress")
+
+    assert settle(runs, scene.key) == []
+    assert (arena.status(scene.key), len(arena.hub.pulls)) == ("In Testing", 1)
+    assert sum(one.model_calls for one in runs.history) == 1
+    assert violations(arena, runs) == []
+
+
+def test_a_ticket_deleted_while_the_runner_works_gets_no_pull_request() -> None:
+    """Nobody is left to review for: the job says that the ticket is gone, and nothing is pushed."""
+    scene = scenes.implement().copy()
+    arena, runs = scene.arena, scene.runs()
+
+    ran = runs.run(scene.key, meanwhile=lambda: arena.site.delete_issue(arena.issue(scene.key)))
+
+    assert (ran.exit_code != 0, arena.hub.pulls, ran.error is not None) == (True, {}, True)
+    assert f"ai/{scene.key}" not in arena.github.branches()
+    assert settle(runs, scene.parent) == []
+    assert len(arena.sub_tasks(scene.parent)) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "pulls"), [("implement", "In Testing", 1), ("plan", "Plan Review", 0)]
+)
+def test_a_status_renamed_while_the_runner_works_is_named_and_its_result_is_kept(
+    name: str, status: str, pulls: int
+) -> None:
+    """The hand-over cannot move the ticket: it says what to configure, and after that only this is made up for."""
+    scene = PHASES[name]().copy()
+    arena, runs = scene.arena, scene.runs()
+    ran = runs.run(scene.key, meanwhile=lambda: arena.rename_status(status, "QA"))
+
+    assert (ran.exit_code, len(arena.hub.pulls)) == (2, pulls)
+    assert said(arena, scene.key, "jira.statuses")
+    assert "ai:failed" in arena.labels(scene.key)
+    arena.rename_status("QA", status)
+    arena.rey.assign(scene.key, arena.bot)
+    assert settle(runs, scene.key) == []
+    assert (arena.status(scene.key), len(arena.hub.pulls)) == (status, pulls)
+    assert (arena.assignee(scene.key), "ai:failed" in arena.labels(scene.key)) == (
+        "rey" if pulls else "ada",
+        False,
+    )
+    assert sum(one.model_calls for one in runs.history) == 1

@@ -132,3 +132,56 @@ def test_a_person_opened_a_pull_request_from_our_branch_first() -> None:
     assert sum(ran.model_calls for ran in runs.history) == 1
     assert arena.status(scene.key) == "Blocked"
     assert said(arena, scene.key, "rey opened pull request #1")
+
+
+def settled(scene: Scene, how: str) -> None:
+    """The reviewer settles the rejected one in one of the ways that its ticket names."""
+    first = two(scene)[0]
+    if how == "dropped":
+        scene.arena.rey.move(first, "Done")
+    else:
+        scene.arena.reviewer.request("PATCH", "pulls/1", state="open")
+        scene.arena.rey.move(first, "In Testing")
+
+
+@pytest.mark.parametrize(("how", "base"), [("dropped", "main"), ("opened again", "below")])
+def test_once_a_rejected_predecessor_is_settled_the_next_one_goes_on(how: str, base: str) -> None:
+    """Given back as its ticket says, it starts from where its predecessor is by then."""
+    scene = scenes.implement_stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = two(scene)
+    arena.reviewer.close(1)
+    assert settle(runs, first) == settle(runs, second) == []
+    assert arena.status(second) == "Blocked"
+
+    settled(scene, how)
+    arena.rey.assign(second, arena.bot)
+    assert settle(runs, second) == []
+
+    assert arena.status(second) == "In Testing"
+    assert pulls(arena)[-1] == (f"ai/{second}", f"ai/{first}" if base == "below" else "main", "open")
+    assert violations(arena, runs) == []
+
+
+def test_a_conflict_that_a_person_resolved_is_built_upon() -> None:
+    """The ticket asks for a commit on the branch, and what is pushed there ends the matter."""
+    scene = scenes.stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    second = two(scene)[1]
+    commit_of(arena, f"ai/{two(scene)[0]}", b"# First\n")
+    commit_of(arena, f"ai/{second}", b"# Second\n")
+    arena.reviewer.merge(1)
+    assert settle(runs, second) == []
+    assert said(arena, second, "could not be merged")
+    told = len(arena.issue(second).comments)
+
+    arena.notes["human commits"] = {arena.merge_by_person("main", f"ai/{second}"): f"ai/{second}"}
+    assert settle(runs, second) == []
+
+    assert pulls(arena)[1] == (f"ai/{second}", "main", "open")
+    assert (len(arena.issue(second).comments), violations(arena, runs)) == (told, [])
+
+
+def commit_of(arena: Arena, branch: str, text: bytes) -> None:
+    """Rey writes another README on a branch."""
+    arena.commit_by_person(branch, "README.md", text)

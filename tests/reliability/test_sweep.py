@@ -36,14 +36,52 @@ def test_nothing_to_do_costs_three_requests_and_no_write() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plan", "plan_revision", "breakdown", "answered", "retry", "direct", "merge", "closed"]
+    "name",
+    [
+        "plan",
+        "plan_revision",
+        "breakdown",
+        "implement_stacked",
+        "revise",
+        "answered",
+        "retry",
+        "direct",
+        "merge",
+        "closed",
+        "restack",
+        "base_vanished",
+        "completion",
+        "shared_revise",
+        "shared_merge",
+    ],
 )
 def test_a_lost_event_is_made_up_for(name: str) -> None:
-    """A ticket whose event never came is woken by the next sweep."""
+    """A ticket whose event never came is done by the next sweep and whom its runs wake."""
     scene = PHASES[name]().copy()
     scene.arena.clock.advance(0.4 * HOUR)
+    runs = scene.runs()
 
-    assert scene.key in scene.runs().sweep().dispatched
+    for key in runs.sweep().dispatched:
+        runs.follow(key)
+
+    assert any(ran.key == scene.key and ran.writes for ran in runs.history)
+    assert is_at_rest(runs.run(scene.key))
+
+
+def test_what_builds_on_a_branch_that_was_merged_is_found_however_old_it_is() -> None:
+    """It would be merged into a branch that goes nowhere any more, so it does not wait for its daily turn."""
+    scene = scenes.stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.reviewer.merge(1)
+    runs.run(first)
+    arena.clock.advance(DAY + 9 * HOUR)
+
+    assert second in runs.sweep().dispatched
+    runs.run(second)
+
+    arena.clock.advance(DAY + 9 * HOUR)
+    assert second not in runs.sweep().dispatched
 
 
 def test_a_failed_ticket_is_left_alone_until_it_is_given_back() -> None:

@@ -26,6 +26,7 @@ from runner.core.decide.parts import (
     failed,
     note,
     nothing,
+    progress_end,
     said_once,
 )
 from runner.core.decide.people import hand
@@ -146,10 +147,34 @@ def retry(view: View) -> Decision | None:
     if phase == Phase.BREAKDOWN:
         return break_down(view, "9b")
     if view.is_parent:
-        return ask_for_plan(view, "9b", reset=reset)
+        return _finish_told(view) or ask_for_plan(view, "9b", reset=reset)
     if not view.is_work_ticket:
         return None
-    return _finish_failed(view) or ask_for_work(view, "9b", view.unread, reset=reset)
+    finished = _finish_told(view) or _finish_failed(view)
+    return finished or ask_for_work(view, "9b", view.unread, reset=reset)
+
+
+def _finish_told(view: View) -> Decision | None:
+    """A result for this very input was said before the hand-over itself failed: only that is missing, and no model."""
+    kind, role, state = (Kind.PLAN, "approver", State.PLAN_REVIEW)
+    if view.is_work_ticket:
+        kind, role, state = (Kind.HANDOVER, "reviewer", State.IN_TESTING)
+    said = view.newest(kind)
+    is_same = said is not None and said.marker.input_digest == view.input_digest
+    if not is_same or view.unread or view.failed_checks or not view.has_label(phases.FAILED):
+        return None
+    added = (view.policy.label(phases.PLANNED),) if kind is Kind.PLAN else ()
+    end = ending(view, assignee=hand(view, role).assignee, state=state, add=added, drop=(phases.FAILED,))
+    return Decision(
+        row="9b",
+        outcome=Outcome.DONE,
+        reason=f"the {kind} comment stands; its hand-over is finished",
+        effects=(
+            *progress_end(view, "finished after a failure", None),
+            MoveTo(key=view.key, state=state),
+            end,
+        ),
+    )
 
 
 def _finish_failed(view: View) -> Decision | None:
