@@ -238,6 +238,8 @@ def test_a_status_renamed_while_the_runner_works_is_named_and_its_result_is_kept
     assert "ai:failed" in arena.labels(scene.key)
     arena.rename_status("QA", status)
     arena.rey.assign(scene.key, arena.bot)
+    resumed = runs.run(scene.key)
+    assert resumed.dispatched == tuple(arena.sub_tasks(scene.parent)[1:2])
     assert settle(runs, scene.key) == []
     assert (arena.status(scene.key), len(arena.hub.pulls)) == (status, pulls)
     assert (arena.assignee(scene.key), "ai:failed" in arena.labels(scene.key)) == (

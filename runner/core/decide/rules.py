@@ -31,7 +31,7 @@ from runner.core.decide.parts import (
 )
 from runner.core.decide.people import hand
 from runner.core.decide.pull_request_rules import finish_merged, finish_reopened, pull_request_ended, restack
-from runner.core.decide.sequence import duplicates
+from runner.core.decide.sequence import duplicates, pass_turn
 from runner.core.decide.view import Marked, View, family_of
 from runner.core.decide.work_rules import (
     ask_for_work,
@@ -173,6 +173,7 @@ def _finish_told(view: View) -> Decision | None:
             *progress_end(view, "finished after a failure", None),
             MoveTo(key=view.key, state=state),
             end,
+            *pass_turn(view, finished=frozenset({view.key})),
         ),
     )
 
