@@ -119,7 +119,7 @@ class WorkLoop:
         except StoppedError:
             return self._end("stopped")
         except RunnerError as exc:
-            if not self.toolbox.changes():
+            if not self.toolbox.workspace.changes():
                 raise
             return self._end("partial", detail=f"{exc.summary} {exc.remedy}".strip())
 
@@ -164,11 +164,11 @@ class WorkLoop:
         """What can be said without the model: files changed so far, checks as measured, points that are due."""
         changed = [
             f"{'deleted' if change.content is None else 'changed'}: {change.path}"
-            for change in self.toolbox.changes()
+            for change in self.toolbox.workspace.changes()
         ]
         measured = [
             f"check {run.id}: {'green' if run.is_green else 'red'}"
-            for run in self.checks.measured(self.toolbox.revision)
+            for run in self.checks.measured(self.toolbox.workspace.revision)
         ]
         due = [f"point to answer: {id_}" for id_ in sorted(self.answers_due)]
         return "\n".join([*(changed or ["no file is changed yet"]), *measured, *due])
@@ -230,7 +230,7 @@ class WorkLoop:
             return self._ask(call)
         answer = self.toolbox.call(call.name, call.arguments)
         if call.name == "run_check" and not answer.is_error:
-            self.checks.note(str(call.arguments.get("id")), self.toolbox.revision)
+            self.checks.note(str(call.arguments.get("id")), self.toolbox.workspace.revision)
         return answer, None
 
     def _ask(self, call: ToolCall) -> tuple[ToolAnswer, Finished | None]:
@@ -255,13 +255,13 @@ class WorkLoop:
             text = f"Answer every point of feedback; these have no answer yet: {', '.join(missing)}."
             return self._refused(text), None
         outcome: Ending = checked["outcome"]
-        if outcome == "no_change" and self.toolbox.changes():
+        if outcome == "no_change" and self.toolbox.workspace.changes():
             return self._refused(NOT_UNCHANGED), None
         only_words = bool(answers) and all(answer.verdict != "done" for answer in answers)
-        if outcome == "done" and not only_words and not self.toolbox.changes():
+        if outcome == "done" and not only_words and not self.toolbox.workspace.changes():
             return self._empty(checked["summary"])
         if outcome in ("done", "no_change"):
-            red = self.checks.run_missing(self.toolbox.revision)
+            red = self.checks.run_missing(self.toolbox.workspace.revision)
             if red and outcome == "done":
                 texts = (self.toolbox.check_text(run) for run in red)
                 return self._refused("\n\n".join([RED, *texts])), None
@@ -270,7 +270,7 @@ class WorkLoop:
         return ToolAnswer(text="accepted"), end
 
     def _refused(self, text: str) -> ToolAnswer:
-        self._refusals.append((self.toolbox.revision, text))
+        self._refusals.append((self.toolbox.workspace.revision, text))
         return ToolAnswer(text=text, is_error=True)
 
     def _empty(self, summary: str) -> tuple[ToolAnswer, Finished | None]:
@@ -292,10 +292,10 @@ class WorkLoop:
         answers: tuple[Answer, ...] = (),
         criteria: tuple[Criterion, ...] = (),
     ) -> Finished:
-        changes = self.toolbox.changes()
+        changes = self.toolbox.workspace.changes()
         if changes and outcome in ("partial", "budget", "truncated") and not self.meter.is_time_over:
             # A draft is judged by its checks as well, and they cost no model.
-            self.checks.run_missing(self.toolbox.revision)
+            self.checks.run_missing(self.toolbox.workspace.revision)
         return Finished(
             outcome=outcome,
             summary=summary,
@@ -304,7 +304,7 @@ class WorkLoop:
             answers=answers,
             criteria=criteria,
             changes=changes,
-            checks=self.checks.measured(self.toolbox.revision),
+            checks=self.checks.measured(self.toolbox.workspace.revision),
             baseline=tuple(self.checks.baseline.values()),
             usage=self.meter.usage,
             calls=self.meter.calls,
@@ -338,7 +338,7 @@ def explore(
         if turn.stop is Stop.PAUSE and pauses < MAX_PAUSES:
             pauses += 1
             inputs = ()
-        elif turn.stop is Stop.DONE and not reads and not reminders and toolbox.has_files:
+        elif turn.stop is Stop.DONE and not reads and not reminders and toolbox.workspace.files:
             reminders += 1
             inputs = (UserText(text=LOOK_FIRST),)
         elif turn.stop is Stop.TOOLS:

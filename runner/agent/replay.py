@@ -169,7 +169,7 @@ def replay(recorded: Recorded, checkout: Path, *, tracked: Sequence[str]) -> Rep
         answer = toolbox.call(name, arguments)
         if recorded.errors.get(id_, answer.is_error) != answer.is_error and name != "read_file":
             otherwise.append(f"{name} ({id_})")
-    changes = toolbox.changes()
+    changes = toolbox.workspace.changes()
     now = fingerprints(changes)
     paths = sorted({*now, *recorded.changes})
     return Replayed(

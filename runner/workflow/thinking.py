@@ -342,7 +342,7 @@ class _Thinker:
         item = self.work.item
         wanted = item.acceptance if item is not None else self.context.acceptance
         measured = Measured(
-            paths=toolbox.paths,
+            paths=toolbox.workspace.paths,
             checks=[replace(run, output=checks.outputs.get(run.id, run.output)) for run in finished.checks],
             touched=[change.path for change in finished.changes],
             commands={command.id: command.run for command in self.policy.checks.commands},
@@ -350,7 +350,7 @@ class _Thinker:
         )
         is_told = finished.outcome in ("done", "no_change", "partial")
         criteria = acceptance_table(finished.criteria, wanted, measured) if is_told else finished.criteria
-        warnings = warnings_of(finished.changes, toolbox.originals())
+        warnings = warnings_of(finished.changes, toolbox.workspace.originals())
         asked = {point.id for point in self.work.feedback}
         return _answered(replace(finished, criteria=criteria), warnings, asked=asked)
 

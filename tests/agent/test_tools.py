@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from runner.agent.paths import Jail, jailed
 from runner.agent.search import compiled
-from runner.agent.tools import Toolbox, shortened
+from runner.agent.tool_texts import shortened
+from runner.agent.tools import Toolbox
 from runner.core.work import CheckRun, FileChange, ToolAnswer
 from runner.errors import Refused
 
@@ -527,7 +528,7 @@ def test_what_may_not_be_changed_is_refused_with_the_reason(root, box, name, arg
 
     assert said in bad(box, name, **arguments)
     assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert box.changes() == ()
+    assert box.workspace.changes() == ()
 
 
 def test_files_that_would_make_a_bare_repository_are_refused(box):
@@ -554,7 +555,7 @@ def test_a_link_planted_in_the_way_is_not_followed(root, box, checks, tmp_path):
     assert "symbolic link" in bad(box, "write_file", path="new/b.txt", content="b\n")
     assert list((tmp_path / "elsewhere").iterdir()) == []
     with pytest.raises(Refused):
-        box.changes()
+        box.workspace.changes()
 
 
 # --- changes -------------------------------------------------------------------------------------
@@ -567,7 +568,7 @@ def test_changes_are_the_difference_to_the_start(box):
     good(box, "delete_file", path="README.md")
     good(box, "move_file", path="run.sh", to="bin/run.sh")
 
-    assert box.changes() == (
+    assert box.workspace.changes() == (
         FileChange(path="README.md", content=None),
         FileChange(path="bin/run.sh", content=FILES["run.sh"].encode(), mode="100755"),
         FileChange(path="docs/new.md", content=b"# New\n"),
@@ -580,7 +581,7 @@ def test_the_mode_of_an_edited_file_is_kept(root, box):
     """An executable file stays executable."""
     good(box, "edit_file", path="run.sh", old="hi", new="ho")
 
-    assert [change.mode for change in box.changes()] == ["100755"]
+    assert [change.mode for change in box.workspace.changes()] == ["100755"]
     assert os.access(root / "run.sh", os.X_OK)
 
 
@@ -593,7 +594,7 @@ def test_what_was_undone_is_no_change(box):
     good(box, "move_file", path="run.sh", to="go.sh")
     good(box, "move_file", path="go.sh", to="run.sh")
 
-    assert box.changes() == ()
+    assert box.workspace.changes() == ()
 
 
 def test_what_a_check_rewrote_in_a_touched_file_counts(root, box, checks):
@@ -602,7 +603,7 @@ def test_what_a_check_rewrote_in_a_touched_file_counts(root, box, checks):
     checks.before = lambda: (root / "src/app.py").write_text("formatted\n")
     good(box, "run_check", id="lint")
 
-    assert [change.content for change in box.changes()] == [b"formatted\n"]
+    assert [change.content for change in box.workspace.changes()] == [b"formatted\n"]
 
 
 def test_new_files_are_listed_and_deleted_ones_not(box):
@@ -620,10 +621,10 @@ def test_the_revision_tells_whether_files_changed(box):
     """Reading and failing leave the revision, each change raises it."""
     good(box, "read_file", path="src/app.py")
     bad(box, "edit_file", path="src/app.py", old="nope", new="x")
-    before = box.revision
+    before = box.workspace.revision
     good(box, "edit_file", path="src/app.py", old="a - b", new="a + b")
 
-    assert (before, box.revision) == (0, 1)
+    assert (before, box.workspace.revision) == (0, 1)
 
 
 def test_writing_the_same_content_changes_nothing(box):
@@ -631,7 +632,7 @@ def test_writing_the_same_content_changes_nothing(box):
     good(box, "read_file", path="README.md")
     good(box, "write_file", path="README.md", content=FILES["README.md"])
 
-    assert (box.revision, box.changes()) == (0, ())
+    assert (box.workspace.revision, box.workspace.changes()) == (0, ())
 
 
 def test_identical_failures_are_counted(box):
@@ -788,7 +789,7 @@ def test_start_and_changes_make_the_tree(calls):
             box.call(name, arguments)
 
         expected = dict(start)
-        for change in box.changes():
+        for change in box.workspace.changes():
             assert change.content != start.get(change.path)
             if change.content is None:
                 del expected[change.path]
