@@ -10,18 +10,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from runner.adapters.llm_common import (
-    IMAGE_TYPES,
-    Reader,
-    Reply,
-    StreamedModel,
-    arguments_of,
-    image_note,
-)
-from runner.adapters.llm_problems import (
-    StreamError,
-    stream_problem,
-)
+from runner.adapters.llm_call import Reader, Reply
+from runner.adapters.llm_common import IMAGE_TYPES, StreamedModel, arguments_of, image_note
+from runner.adapters.llm_problems import StreamError, stream_problem
 from runner.core.work import Brief, Input, Stop, ToolCall, ToolResult, ToolSpec, Usage, UserImage, UserText
 
 CACHED: Mapping[str, Any] = {"type": "ephemeral"}

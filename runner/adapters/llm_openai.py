@@ -10,19 +10,9 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from runner.adapters.llm_common import (
-    IMAGE_TYPES,
-    Reader,
-    Reply,
-    StreamedModel,
-    arguments_of,
-    image_note,
-)
-from runner.adapters.llm_problems import (
-    PICTURES,
-    StreamError,
-    stream_problem,
-)
+from runner.adapters.llm_call import Reader, Reply
+from runner.adapters.llm_common import IMAGE_TYPES, StreamedModel, arguments_of, image_note
+from runner.adapters.llm_problems import PICTURES, StreamError, stream_problem
 from runner.core.work import Brief, Input, Stop, ToolCall, ToolResult, ToolSpec, Usage, UserImage, UserText
 
 INCOMPLETE: Mapping[str, Stop] = {"max_output_tokens": Stop.LENGTH, "content_filter": Stop.FILTERED}

@@ -87,7 +87,7 @@ class Meter:
                 raise BudgetSpentError("The time for this run is over.", scope="run") from exc
             raise
         finally:
-            self._count(_minus(conversation.usage, usage), conversation.calls - calls)
+            self._count(conversation.usage - usage, conversation.calls - calls)
         self._log_turn(turn, self.monotonic() - began)
         return turn
 
@@ -167,14 +167,3 @@ class Meter:
         return used >= STEER_SHARE or any(
             self._excess(bound, answers=STEER_ANSWERS) is not None for bound in self._bounds
         )
-
-
-def _minus(after: Usage, before: Usage) -> Usage:
-    return Usage(
-        input=after.input - before.input,
-        cache_read=after.cache_read - before.cache_read,
-        cache_write_short=after.cache_write_short - before.cache_write_short,
-        cache_write_long=after.cache_write_long - before.cache_write_long,
-        output=after.output - before.output,
-        reasoning=after.reasoning - before.reasoning,
-    )

@@ -83,6 +83,16 @@ class Usage:
             reasoning=self.reasoning + other.reasoning,
         )
 
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(
+            input=self.input - other.input,
+            cache_read=self.cache_read - other.cache_read,
+            cache_write_short=self.cache_write_short - other.cache_write_short,
+            cache_write_long=self.cache_write_long - other.cache_write_long,
+            output=self.output - other.output,
+            reasoning=self.reasoning - other.reasoning,
+        )
+
     @property
     def prompt(self) -> int:
         """All input tokens, cached or not."""
