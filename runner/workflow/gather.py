@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from runner.core import phases
 from runner.core.decide.people import candidates
-from runner.core.decide.sequence import base_branch, starting_point
+from runner.core.decide.sequence import base_branch, predecessors, starting_point
 from runner.core.decide.view import View, item_of
 from runner.core.markers import LedgerEntry, from_hidden, merge_ledgers
 from runner.core.model import Account, PullRequest, Repository, Snapshot, Ticket, WorkItem
@@ -222,20 +222,14 @@ def _with_own_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
     """The items that a sub-task on a shared branch waits for, with that branch's pull requests."""
     snapshot = with_members(snapshot, sources.policy)
     view = View(snapshot=snapshot, policy=sources.policy, now="")
-    ids = view.plan.predecessors(view.item_id) if view.plan is not None and view.item_id is not None else ()
-    found = {
-        one.ticket.key: one.pull_request for one in snapshot.family if item_of(one.ticket, view.ours) in ids
-    }
+    found = {one.ticket.key: one.pull_request for one in predecessors(view).values()}
     return replace(snapshot, family=tuple(_member(one, found, sources) for one in snapshot.family))
 
 
 def _with_predecessors(snapshot: Snapshot, sources: Sources) -> Snapshot:
     """Pull requests of the items this one waits for or is stacked on, followed along merged bases."""
     view = View(snapshot=snapshot, policy=sources.policy, now="")
-    by_item = {item_of(one.ticket, view.ours): one.ticket.key for one in snapshot.family}
-    plan = view.plan if view.item_id is not None else None
-    ids = plan.predecessors(view.item_id) if plan is not None and view.item_id is not None else ()
-    wanted = [by_item[id_] for id_ in ids if id_ in by_item]
+    wanted = [one.ticket.key for one in predecessors(view).values()]
     if view.record is not None and view.record.stacked_on:
         wanted.append(view.key_of(view.record.stacked_on) or "")
     found: dict[str, PullRequest | None] = {}

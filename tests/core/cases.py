@@ -375,6 +375,7 @@ def waited_for_a_predecessor_that_is_done() -> Snapshot:
     return family(SECOND, done(FIRST, "alpha", 7), sub_task(SECOND, "beta"))
 
 
+CHAIN = plan("alpha", "beta", "gamma")
 BOTH = plan("alpha", "beta", "gamma", after={"gamma": ["alpha", "beta"]})
 
 
@@ -449,6 +450,43 @@ def a_cancelled_predecessor_holds_nobody_back() -> Snapshot:
 @case("4", "done", "ask:implement")
 def a_removed_predecessor_holds_nobody_back() -> Snapshot:
     return family(SECOND, sub_task(SECOND, "beta"))
+
+
+@case("4", "waiting")
+def a_removed_predecessor_leaves_what_it_waited_for() -> Snapshot:
+    return family(THIRD, sub_task(FIRST, "alpha", assignee=RITA), sub_task(THIRD, "gamma"), the_plan=CHAIN)
+
+
+@case("4", "done", "ask:implement")
+def stacked_on_what_a_removed_predecessor_would_have_been_stacked_on() -> Snapshot:
+    below = handed_over(FIRST, "alpha", 7)
+    return with_head(family(THIRD, below, sub_task(THIRD, "gamma"), the_plan=CHAIN), FIRST)
+
+
+@case("4", "waiting", "wake:ABC-1")
+def a_sub_task_whose_order_is_unknown_because_the_plan_comment_is_gone() -> Snapshot:
+    over = parent_ticket(comments=[listed()])
+    without = replace(over, comments=tuple(one for one in over.comments if not one.code_blocks))
+    return family(SECOND, handed_over(FIRST, "alpha", 7), sub_task(SECOND, "beta"), parent=without)
+
+
+@case("4", "done", "ask:implement")
+def a_sibling_that_a_person_moved_ahead_of_its_turn_is_not_in_work() -> Snapshot:
+    return family(FIRST, sub_task(FIRST, "alpha"), sub_task(SECOND, "beta", "In Progress"))
+
+
+@case("5", "waiting")
+def moved_ahead_of_its_turn() -> Snapshot:
+    return family(SECOND, sub_task(FIRST, "alpha"), sub_task(SECOND, "beta", "In Progress"))
+
+
+@case("7", "waiting", "wake:ABC-12")
+def a_sub_task_that_was_moved_ahead_of_its_turn_is_started_when_it_is_its_turn() -> Snapshot:
+    return parent_with(
+        sub_task(FIRST, "alpha", "In Testing", assignee=RON),
+        sub_task(SECOND, "beta", "In Progress"),
+        comments=[listed()],
+    )
 
 
 @case("4", "waiting")

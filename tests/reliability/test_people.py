@@ -353,6 +353,42 @@ def test_a_sub_task_given_to_a_person_is_theirs() -> None:
     assert runs.run(second).model_calls == 1
 
 
+def test_a_sub_task_moved_into_work_ahead_of_its_turn_holds_nobody_up() -> None:
+    """It waits for its predecessor, which starts all the same, and comes next by itself."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = arena.sub_tasks(scene.parent)[:2]
+    arena.ada.move(second, "In Progress")
+
+    assert is_at_rest(runs.run(second))
+    runs.follow(first)
+
+    assert (arena.status(first), arena.status(second)) == ("In Testing", "In Testing")
+    assert [(one.head, one.base) for one in arena.hub.pulls.values()][:2] == [
+        (f"ai/{first}", "main"),
+        (f"ai/{second}", f"ai/{first}"),
+    ]
+    assert violations(arena, runs) == []
+
+
+@pytest.mark.parametrize("how", ["edited", "deleted"])
+def test_without_the_plan_no_further_sub_task_starts(how: str) -> None:
+    """What comes first is then unknown, which is not the same as free; the parent is woken and says what to do."""
+    scene = scenes.broken_down().copy()
+    arena, runs = scene.arena, scene.runs()
+    issue = arena.issue(scene.parent)
+    comment = next(one for one, marker in markers(arena, issue) if marker.kind is Kind.PLAN)
+    if how == "edited":
+        arena.site.edit_comment(issue, comment, arena.rita.account, edited(comment))
+    else:
+        issue.comments.remove(comment)
+    last = arena.sub_tasks(scene.parent)[-1]
+
+    ran = runs.run(last)
+
+    assert (ran.model_calls, ran.dispatched, arena.status(last)) == (0, (scene.parent,), "Backlog")
+
+
 def test_a_parent_dragged_into_work_without_a_plan_is_planned_first() -> None:
     """Past Plan Review there is nothing to approve: the plan is written and waits there."""
     scene = scenes.plan().copy()

@@ -22,7 +22,6 @@ class Standing(StrEnum):
     HANDED_OVER = "handed over"
     DONE = "done"
     REJECTED = "rejected"
-    GONE = "gone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +39,8 @@ def base_branch(view: View) -> str:
     return view.policy.pull_request.base or view.snapshot.repository.default_branch
 
 
-def standing(one: WorkItem | None, view: View) -> Standing:
-    """How far a member of the family is; an item without a ticket was removed by a person."""
-    if one is None:
-        return Standing.GONE
+def standing(one: WorkItem, view: View) -> Standing:
+    """How far a member of the family is."""
     state = phases.state_of(one.ticket, view.policy)
     pull_request = one.pull_request
     if state is State.DONE:
@@ -83,21 +80,23 @@ def duplicates(view: View) -> tuple[str, ...]:
 def starting_point(view: View) -> Start:
     """Where this work ticket may start, by the configured sequence."""
     base = base_branch(view)
-    if view.item_id is None or view.plan is None:
+    if view.item_id is None:
         return Start(base=base)
-    family = family_of(view.snapshot.family, view.ours)
-    members = {id_: family.get(id_) for id_ in view.plan.predecessors(view.item_id)}
+    if view.plan is None:
+        # Without the plan the order is unknown, which is not the same as free.
+        return Start(waits_for=(view.ticket.parent_key or "",))
+    members = predecessors(view)
     standings = {id_: standing(member, view) for id_, member in members.items()}
-    keys = {id_: member.ticket.key for id_, member in members.items() if member is not None}
+    keys = {id_: member.ticket.key for id_, member in members.items()}
     rejected = [keys[id_] for id_, how in standings.items() if how is Standing.REJECTED]
     if rejected:
         return Start(rejected_by=rejected[0])
     waits = [keys[id_] for id_, how in standings.items() if how is Standing.OPEN]
     live = [members[id_] for id_, how in standings.items() if how is Standing.HANDED_OVER]
-    stacked_on = [one.pull_request for one in live if one is not None and one.pull_request is not None]
+    stacked_on = [one.pull_request for one in live if one.pull_request is not None]
     open_heads = [one for one in stacked_on if not one.is_merged]
     if view.policy.sequence == "wait":
-        waits += [one.ticket.key for one in live if one is not None]
+        waits += [one.ticket.key for one in live]
     elif view.policy.sequence == "stacked" and len(open_heads) > 1:
         waits += [key for one in open_heads if (key := view.key_of(one.head))]
     if waits:
@@ -106,6 +105,28 @@ def starting_point(view: View) -> Start:
         return Start(base=base)
     head = open_heads[0].head
     return Start(base=head, predecessor=phases.key_of_branch(head) or "")
+
+
+def predecessors(view: View) -> dict[str, WorkItem]:
+    """The members of the family that this sub-task waits for, by their items."""
+    if view.item_id is None or view.plan is None:
+        return {}
+    return _predecessors(view.item_id, view.plan, view)
+
+
+def _predecessors(id_: str, plan: Plan, view: View) -> dict[str, WorkItem]:
+    """The members that an item waits for. One whose ticket a person removed leaves what it waited for itself."""
+    family = family_of(view.snapshot.family, view.ours)
+    found: dict[str, WorkItem] = {}
+    ahead, seen = list(plan.predecessors(id_)), set[str]()
+    while ahead:
+        next_ = ahead.pop(0)
+        if next_ in family:
+            found[next_] = family[next_]
+        elif next_ not in seen:
+            ahead += plan.predecessors(next_)
+        seen.add(next_)
+    return found
 
 
 def busy_siblings(view: View) -> tuple[str, ...]:
@@ -149,8 +170,24 @@ def unfinished_siblings(view: View) -> tuple[str, ...]:
 
 
 def _is_running(one: WorkItem, view: View) -> bool:
+    """Whether the runner works on it. One that a person moved ahead of its turn would hold up what it waits for."""
     is_mine = one.ticket.assignee is not None and one.ticket.assignee.id == view.snapshot.me.id
-    return is_mine and phases.state_of(one.ticket, view.policy) is State.IN_PROGRESS
+    is_begun = phases.state_of(one.ticket, view.policy) is State.IN_PROGRESS
+    return is_mine and is_begun and (_is_claimed(one, view) or _is_its_turn(one, view))
+
+
+def _is_claimed(one: WorkItem, view: View) -> bool:
+    claims = {view.policy.label(name) for name in (phases.WORKING, phases.WAITING)}
+    return bool(claims & one.ticket.labels) or phases.attempts(one.ticket, view.policy) > 0
+
+
+def _is_its_turn(one: WorkItem, view: View, finished: frozenset[str] = frozenset()) -> bool:
+    """A hint for dispatching only: the woken ticket decides with its predecessors read in full."""
+    id_ = item_of(one.ticket, view.ours)
+    if view.plan is None or id_ is None:
+        return True
+    ahead = _predecessors(id_, view.plan, view).values()
+    return all(_holds_no_longer(each, view, finished) for each in ahead)
 
 
 def ready_keys(
@@ -163,18 +200,20 @@ def ready_keys(
     """
     family = family_of(view.snapshot.family, view.ours)
     at_rest = finished | resting
-    running = [
-        one for one in view.snapshot.family if one.ticket.key not in at_rest and _is_running(one, view)
-    ]
-    slots = view.policy.parallel - len(running)
     ready = [
         member.ticket.key
         for item in plan.items
         if (member := family.get(item.id)) is not None
         and member.ticket.key not in at_rest
         and _may_start(member, view)
-        and all(_holds_no_longer(family.get(id_), view, finished) for id_ in plan.predecessors(item.id))
+        and _is_its_turn(member, view, finished)
     ]
+    running = [
+        one
+        for one in view.snapshot.family
+        if one.ticket.key not in {*at_rest, *ready} and _is_running(one, view)
+    ]
+    slots = view.policy.parallel - len(running)
     return tuple(ready[: max(slots, 0)])
 
 
@@ -199,14 +238,12 @@ def _may_start(member: WorkItem, view: View) -> bool:
     held = {
         view.policy.label(name) for name in (phases.IGNORE, phases.STOP, phases.FAILED, phases.OVER_BUDGET)
     }
-    in_backlog = phases.state_of(member.ticket, view.policy) is State.BACKLOG
-    return is_mine and in_backlog and not held & member.ticket.labels
+    state = phases.state_of(member.ticket, view.policy)
+    is_next = state is State.BACKLOG or (state is State.IN_PROGRESS and not _is_claimed(member, view))
+    return is_mine and is_next and not held & member.ticket.labels
 
 
-def _holds_no_longer(member: WorkItem | None, view: View, finished: frozenset[str]) -> bool:
-    """A hint for dispatching only: the woken ticket decides with its predecessors read in full."""
-    if member is None:
-        return True
+def _holds_no_longer(member: WorkItem, view: View, finished: frozenset[str]) -> bool:
     state = phases.state_of(member.ticket, view.policy)
     if view.policy.sequence == "wait":
         return state is State.DONE

@@ -128,7 +128,8 @@ def ask_for_work(view: View, row: str, points: tuple[Feedback, ...], *, reset: b
     if start.rejected_by and pull_request is None and not is_inside:
         return _rejected(view, start.rejected_by, texts.rejected_predecessor)
     if start.waits_for and (branch is None or (view.shares and view.own_commit is None)):
-        return nothing(row, f"waits for {', '.join(start.waits_for)}", outcome=Outcome.WAITING)
+        waiting = nothing(row, f"waits for {', '.join(start.waits_for)}", outcome=Outcome.WAITING)
+        return replace(waiting, effects=_wake_parent(view)) if view.plan is None else waiting
     if _is_vetoed(view):
         return _rejected(view, view.home, texts.rejected_together)
     base = _base(view, start)
