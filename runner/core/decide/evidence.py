@@ -9,25 +9,17 @@ from collections.abc import Sequence
 
 from runner.core import phases
 from runner.core.decide.decision import Decision
+from runner.core.decide.finished_work import ENDS_SHORT, FinishedWork
 from runner.core.decide.meanwhile import is_theirs
 from runner.core.decide.sequence import base_branch, starting_point
-from runner.core.decide.view import (
-    INPUT_TRAILER,
-    OUTCOME_TRAILER,
-    RUN_TRAILER,
-    View,
-)
-from runner.core.decide.work_results import ENDS_SHORT, FinishedWork, as_far_as_answered, publish_work
+from runner.core.decide.view import INPUT_TRAILER, OUTCOME_TRAILER, RUN_TRAILER, View
+from runner.core.decide.work_results import as_far_as_answered, publish_work
 from runner.core.feedback import Feedback
 from runner.core.handover import CheckRecord, Result, Work
 from runner.core.model import CommitInfo
 from runner.core.phases import Phase
 from runner.core.plan import PointAnswer
-from runner.core.pull_request_text import (
-    answers_in,
-    checks_in,
-    summary_in,
-)
+from runner.core.pull_request_text import answers_in, checks_in, summary_in
 
 
 def from_evidence(view: View) -> Decision | None:

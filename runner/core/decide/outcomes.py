@@ -11,24 +11,15 @@ from runner.core.decide.meanwhile import is_theirs, left_to
 from runner.core.decide.parts import ending, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import pass_turn
-from runner.core.decide.view import (
-    View,
-)
-from runner.core.effects import (
-    Effect,
-    LinkPullRequest,
-    MoveTo,
-    PutComment,
-)
+from runner.core.decide.view import View
+from runner.core.effects import Effect, LinkPullRequest, MoveTo, PutComment
 from runner.core.feedback import Feedback
 from runner.core.handover import Result, Work
 from runner.core.markers import Kind, LedgerEntry, PullRequestRecord
 from runner.core.model import PullRequest
 from runner.core.phases import Phase, State
 from runner.core.plan import MAX_PROSE, PointAnswer
-from runner.core.pull_request_text import (
-    with_record,
-)
+from runner.core.pull_request_text import with_record
 
 
 def approve_name(view: View) -> str:

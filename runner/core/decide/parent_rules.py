@@ -24,12 +24,7 @@ from runner.core.decide.people import hand, may_approve
 from runner.core.decide.sequence import base_branch, duplicates, ready_keys
 from runner.core.decide.shared import asked_on_shared, left_by_shared_end
 from runner.core.decide.view import View, family_of
-from runner.core.effects import (
-    CreateSubTask,
-    Dispatch,
-    MoveTo,
-    PutComment,
-)
+from runner.core.effects import CreateSubTask, Dispatch, MoveTo, PutComment
 from runner.core.handover import Work
 from runner.core.markers import Kind
 from runner.core.model import PullRequest

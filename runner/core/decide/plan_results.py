@@ -21,16 +21,8 @@ from runner.core.decide.outcomes import (
 )
 from runner.core.decide.parts import ending, failed, progress_end
 from runner.core.decide.people import hand
-from runner.core.decide.view import (
-    PLAN_BLOCK,
-    View,
-)
-from runner.core.effects import (
-    Dispatch,
-    Effect,
-    MoveTo,
-    PutComment,
-)
+from runner.core.decide.view import PLAN_BLOCK, View
+from runner.core.effects import Dispatch, Effect, MoveTo, PutComment
 from runner.core.estimate import estimate
 from runner.core.handover import Result, Work
 from runner.core.markers import Kind, LedgerEntry

@@ -8,11 +8,7 @@ from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.finishing import is_touched_since
 from runner.core.decide.outcomes import link, restacked_body
-from runner.core.decide.parts import (
-    ending,
-    labels_of_work,
-    note,
-)
+from runner.core.decide.parts import ending, labels_of_work, note
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import base_branch
 from runner.core.decide.view import Marked, View

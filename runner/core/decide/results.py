@@ -8,9 +8,7 @@ from runner.core.decide.meanwhile import is_theirs
 from runner.core.decide.outcomes import bill_of
 from runner.core.decide.parts import failed, nothing, park
 from runner.core.decide.plan_results import settle_plan
-from runner.core.decide.view import (
-    View,
-)
+from runner.core.decide.view import View
 from runner.core.decide.work_results import settle_work
 from runner.core.handover import Delivered
 from runner.core.phases import Phase, State

@@ -21,14 +21,7 @@ from runner.core.decide.parent_rules import (
     revise_plan,
     wake_shared,
 )
-from runner.core.decide.parts import (
-    ending,
-    failed,
-    note,
-    nothing,
-    progress_end,
-    said_once,
-)
+from runner.core.decide.parts import ending, failed, note, nothing, progress_end, said_once
 from runner.core.decide.people import hand
 from runner.core.decide.pull_request_rules import finish_merged, finish_reopened, pull_request_ended, restack
 from runner.core.decide.sequence import duplicates, pass_turn
@@ -41,10 +34,7 @@ from runner.core.decide.work_rules import (
     pushed_but_not_told,
     unfinished,
 )
-from runner.core.effects import (
-    EditTicket,
-    MoveTo,
-)
+from runner.core.effects import EditTicket, MoveTo
 from runner.core.markers import Kind
 from runner.core.phases import Phase, State
 

@@ -9,15 +9,7 @@ from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
 from runner.core.decide.evidence import from_evidence
 from runner.core.decide.finishing import is_touched_since
-from runner.core.decide.parts import (
-    claim,
-    ending,
-    exhausted,
-    labels_of_work,
-    no_base,
-    note,
-    nothing,
-)
+from runner.core.decide.parts import claim, ending, exhausted, labels_of_work, no_base, note, nothing
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import (
     Start,
@@ -27,12 +19,7 @@ from runner.core.decide.sequence import (
     starting_point,
 )
 from runner.core.decide.view import View
-from runner.core.effects import (
-    Dispatch,
-    Effect,
-    MoveTo,
-    PutComment,
-)
+from runner.core.effects import Dispatch, Effect, MoveTo, PutComment
 from runner.core.feedback import Feedback
 from runner.core.handover import Work
 from runner.core.markers import Kind
