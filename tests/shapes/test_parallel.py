@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Mapping
@@ -223,14 +224,21 @@ def _merge_in_order(world: World) -> None:
 
 
 def test_a_graph_of_eight_items_in_three_processes_at_a_time(tmp_path: Path) -> None:
-    """Separate jobs of independent items run at the same time, in the graph's order, to the tree of one after the other."""
+    """Separate jobs of independent items run at the same time, in the graph's order, to the tree of one after the other.
+
+    What one after the other ends in is known; with ``AI_RUNNER_FULL`` it is played, too.
+    """
+    chosen = (3, 1) if os.environ.get("AI_RUNNER_FULL") else (3,)
     with ThreadPoolExecutor(2) as pool:
-        alone, together = pool.map(
-            lambda workers: through_the_engine(tmp_path / str(workers), workers=workers), (1, 3)
+        played = list(
+            pool.map(lambda workers: through_the_engine(tmp_path / str(workers), workers=workers), chosen)
         )
-    assert together.states == alone.states == ["Done"] * 9
-    assert together.files == alone.files == {f"src/{name}.py": f"# {name}\n".encode() for name in GRAPH}
-    assert (alone.most, 2 <= together.most <= 3) == (1, True)
+    for one in played:
+        assert one.states == ["Done"] * 9
+        assert one.files == {f"src/{name}.py": f"# {name}\n".encode() for name in GRAPH}
+    together = played[0]
+    assert 2 <= together.most <= 3
+    assert [one.most for one in played[1:]] in ([], [1])
     keys = dict(zip(GRAPH, (f"{PROJECT}-{number}" for number in range(2, 10)), strict=True))
     assert frozenset(keys[name] for name in IS_INDEPENDENT) in together.overlapping()
     for name, needed in GRAPH.items():
