@@ -8,34 +8,21 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.adapters import adf, jira_records
 from runner.adapters.http import Clock, HttpClient, Response, RetryPolicy, segment
 from runner.adapters.http_credentials import Credential, basic, bearer
 from runner.adapters.http_failures import BadRequest
+from runner.adapters.jira_api import API, READ_BACK, JiraApi, field_id, issue_path
+from runner.adapters.jira_moves import JiraMoves
 from runner.adapters.jira_records import reading
 from runner.core.model import Account, Status, Ticket, TicketType
-from runner.errors import (
-    Ambiguous,
-    ConfigError,
-    Conflict,
-    NotFound,
-    RunnerError,
-    Unauthorized,
-    Unavailable,
-)
+from runner.errors import Ambiguous, ConfigError, Conflict, NotFound, Unauthorized, Unavailable
 from runner.ports import CommentBody, NewSubTask, Transition
 
-API = "/rest/api/3"
-PAGE_SIZE = 100
-MAX_PAGES = 500
-BULK_SIZE = 100
-READS_OF_A_LIST = 3
 MAX_LINKED = 50
-# How long Jira may take to show what it accepted, between one look and the next, in seconds.
-READ_BACK = (1.0, 3.0, 7.0)
 
 _FIELDS = (
     *("project", "issuetype", "summary", "status", "assignee", "reporter", "creator"),
@@ -89,7 +76,8 @@ class JiraTickets:
     def __init__(self, http: HttpClient, *, text_fields: Sequence[str] = ()) -> None:
         self.http = http
         self._text_fields = tuple(text_fields)
-        self._targets: dict[tuple[str, str], str] = {}
+        self._api = JiraApi(http)
+        self._moves = JiraMoves(http, self._api)
 
     def myself(self) -> Account:
         """The account this token belongs to; raises Unauthorized for a wrong token."""
@@ -107,8 +95,8 @@ class JiraTickets:
 
     def ticket(self, key: str) -> Ticket:
         """One ticket in full. A ticket that was moved answers with its new key."""
-        data = self._issue(key, (*_FIELDS, *_DETAIL_FIELDS, *self._text_fields))
-        path = _issue_path(key)
+        data = self._api.issue(key, (*_FIELDS, *_DETAIL_FIELDS, *self._text_fields))
+        path = issue_path(key)
         with reading("ticket"):
             links = data["fields"].get("issuelinks") or []
             descriptions = self._descriptions(jira_records.linked_keys(links))
@@ -116,9 +104,9 @@ class JiraTickets:
                 data,
                 text_fields=self._text_fields,
                 comments=jira_records.comments(
-                    self._all(f"{path}/comment", ("comments",), {"orderBy": "created"})
+                    self._api.entries(f"{path}/comment", ("comments",), {"orderBy": "created"})
                 ),
-                history=jira_records.history(self._all(f"{path}/changelog", ("values",))),
+                history=jira_records.history(self._api.entries(f"{path}/changelog", ("values",))),
                 links=jira_records.links(links, descriptions),
                 remote_links=jira_records.remote_links(self.http.get(f"{path}/remotelink").sequence()),
                 is_detailed=True,
@@ -127,7 +115,7 @@ class JiraTickets:
     def tickets(self, keys: Sequence[str]) -> tuple[Ticket, ...]:
         """Tickets without comments and history, in the order asked; one that Jira says is missing is left out."""
         wanted = tuple(dict.fromkeys(keys))
-        found = self._bulk(wanted, (*_FIELDS, *self._text_fields))
+        found = self._api.bulk(wanted, (*_FIELDS, *self._text_fields))
         issues = [found.get(key) or self._issue_or_none(key) for key in wanted]
         with reading("ticket"):
             return tuple(
@@ -138,51 +126,22 @@ class JiraTickets:
 
     def search(self, jql: str, *, limit: int) -> tuple[str, ...]:
         """Keys matching a query, at most ``limit``. Lags behind writes."""
-        issues = self._found(jql, ("summary",), limit=limit)
+        issues = self._api.found(jql, ("summary",), limit=limit)
         with reading("search result"):
             return tuple(str(issue["key"]) for issue in issues)
 
     def survey(self, jql: str, *, limit: int) -> tuple[Ticket, ...]:
         """Tickets matching a query, at most ``limit``, without comments and history. Lags behind writes."""
-        issues = self._found(jql, (*_FIELDS, *self._text_fields), limit=limit)
+        issues = self._api.found(jql, (*_FIELDS, *self._text_fields), limit=limit)
         with reading("search result"):
             return tuple(
                 jira_records.ticket(issue, text_fields=self._text_fields, is_detailed=False)
                 for issue in issues
             )
 
-    def _found(self, jql: str, fields: Sequence[str], *, limit: int) -> list[dict[str, Any]]:
-        issues: list[dict[str, Any]] = []
-        token: str | None = None
-        for _ in range(MAX_PAGES):
-            body: dict[str, Any] = {
-                "jql": jql,
-                "fields": list(fields),
-                "maxResults": min(limit - len(issues), PAGE_SIZE),
-            }
-            if token is not None:
-                body["nextPageToken"] = token
-            data = self._page_of_search(body)
-            with reading("search result"):
-                issues += data["issues"]
-            token = data.get("nextPageToken")
-            if len(issues) >= limit or token is None or data.get("isLast") is True:
-                return issues[:limit]
-        raise _endless("search result")
-
-    def _page_of_search(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return self.http.request("POST", f"{API}/search/jql", json=body, kind="read").mapping()
-        except BadRequest as exc:
-            raise ConfigError(
-                exc.summary,
-                remedy="Correct `jira.projects` in the configuration: each must exist and be visible to this account.",
-                detail=exc.detail,
-            ) from exc
-
     def sub_task_type(self, project_key: str, wanted: str | None) -> TicketType:
         """The project's sub-task type: the wanted name whatever its case, or the only one."""
-        entries = self._all(_createmeta_path(project_key), ("issueTypes", "values"), size=50)
+        entries = self._api.entries(_createmeta_path(project_key), ("issueTypes", "values"), size=50)
         with reading("list of ticket types"):
             types = [
                 jira_records.ticket_type(entry)
@@ -194,16 +153,16 @@ class JiraTickets:
     def missing_create_fields(self, project_key: str, type_id: str, given: Sequence[str]) -> tuple[str, ...]:
         """Names of fields the create screen requires beyond ``given``, then ids of ours and of ``given`` that it lacks."""
         path = f"{_createmeta_path(project_key)}/{segment(type_id)}"
-        entries = self._all(path, ("fields", "values", "results"), size=50)
+        entries = self._api.entries(path, ("fields", "values", "results"), size=50)
         known = _ALWAYS_GIVEN | set(given)
         needed = (*_OURS_ON_CREATE, *(name for name in given if name not in _ALWAYS_GIVEN))
         with reading("create screen"):
             required = [
                 str(entry["name"])
                 for entry in entries
-                if entry["required"] and not entry.get("hasDefaultValue") and _field_id(entry) not in known
+                if entry["required"] and not entry.get("hasDefaultValue") and field_id(entry) not in known
             ]
-            present = {_field_id(entry) for entry in entries}
+            present = {field_id(entry) for entry in entries}
         return (*required, *(name for name in needed if name not in present))
 
     def statuses(self, project_key: str) -> dict[str, tuple[Status, ...]]:
@@ -229,14 +188,14 @@ class JiraTickets:
         wanted = tuple(dict.fromkeys(account_ids))
         if not wanted:
             return ()
-        found = self._all(f"{API}/user/bulk", ("values",), {"accountId": list(wanted)})
+        found = self._api.entries(f"{API}/user/bulk", ("values",), {"accountId": list(wanted)})
         with reading("list of users"):
             known = {str(entry["accountId"]) for entry in found}
         return tuple(one for one in wanted if one not in known)
 
     def editable_fields(self, key: str) -> frozenset[str]:
         """Ids of the fields the edit screen lets this account change; empty for a read-only ticket."""
-        data = self.http.get(f"{_issue_path(key)}/editmeta").mapping()
+        data = self.http.get(f"{issue_path(key)}/editmeta").mapping()
         with reading("edit screen"):
             return frozenset(str(name) for name in data["fields"])
 
@@ -248,21 +207,11 @@ class JiraTickets:
 
     def transitions(self, key: str) -> tuple[Transition, ...]:
         """Moves that are possible now."""
-        path = f"{_issue_path(key)}/transitions"
-        data = self.http.get(path, params={"expand": "transitions.fields"}).mapping()
-        with reading("list of transitions"):
-            found = tuple(jira_records.transition(entry) for entry in data["transitions"])
-        self._targets.update({(key, each.id): each.target for each in found})
-        return found
+        return self._moves.offered(key)
 
     def move(self, key: str, transition_id: str, fields: Mapping[str, object]) -> None:
         """Perform a transition. A lost answer is settled by reading the status, then at most one more try."""
-        target = self._target_of(key, transition_id)
-        try:
-            self._transition(key, transition_id, fields)
-        except Ambiguous:
-            if not self._arrives(key, target):
-                self._move_again(key, transition_id, fields, target)
+        self._moves.make(key, transition_id, fields)
 
     def edit(
         self,
@@ -281,21 +230,21 @@ class JiraTickets:
             account_id = assignee.id if isinstance(assignee, Account) else assignee
             body["fields"] = {"assignee": None if account_id is None else {"accountId": account_id}}
         if body:
-            self.http.request("PUT", _issue_path(key), json=body, want="nothing")
+            self.http.request("PUT", issue_path(key), json=body, want="nothing")
 
     def assign(self, key: str, account_id: str | None) -> None:
         """Change the assignee alone, for screens without the field."""
-        path = f"{_issue_path(key)}/assignee"
+        path = f"{issue_path(key)}/assignee"
         self.http.request("PUT", path, json={"accountId": account_id}, want="nothing")
 
     def add_comment(self, key: str, body: CommentBody) -> str:
         """Write a comment and return its id; raises Ambiguous when the answer is lost."""
-        answer = self.http.request("POST", f"{_issue_path(key)}/comment", json={"body": _document(body)})
+        answer = self.http.request("POST", f"{issue_path(key)}/comment", json={"body": _document(body)})
         return _text_member(answer, "id")
 
     def edit_comment(self, key: str, comment_id: str, body: CommentBody) -> None:
         """Replace a comment of ours."""
-        path = f"{_issue_path(key)}/comment/{segment(comment_id)}"
+        path = f"{issue_path(key)}/comment/{segment(comment_id)}"
         self.http.request("PUT", path, json={"body": _document(body)}, want="nothing")
 
     def create_sub_task(self, new: NewSubTask) -> str:
@@ -323,13 +272,13 @@ class JiraTickets:
             "globalId": global_id,
             "object": {"url": url, "title": title, "summary": summary, "status": {"resolved": is_resolved}},
         }
-        self.http.request("POST", f"{_issue_path(key)}/remotelink", json=body, idempotent=True)
+        self.http.request("POST", f"{issue_path(key)}/remotelink", json=body, idempotent=True)
 
     def attach(self, key: str, name: str, data: bytes, media_type: str) -> str:
         """Attach a file and return its id; raises Ambiguous when the answer is lost."""
         answer = self.http.request(
             "POST",
-            f"{_issue_path(key)}/attachments",
+            f"{issue_path(key)}/attachments",
             files={"file": (re.sub(r"[\x00-\x1f/\\]", "_", name), data, media_type)},
             headers={"X-Atlassian-Token": "no-check"},
         )
@@ -346,76 +295,20 @@ class JiraTickets:
 
     # Reading
 
-    def _issue(self, key: str, fields: Sequence[str]) -> dict[str, Any]:
-        try:
-            return self.http.get(_issue_path(key), params={"fields": ",".join(fields)}).mapping()
-        except NotFound as exc:
-            raise NotFound(
-                f"Jira has no ticket {key}, or this account may not see it.",
-                remedy="Check the key, and give the runner's account the permission Browse Projects there.",
-                detail=exc.detail,
-            ) from exc
-
     def _issue_or_none(self, key: str) -> dict[str, Any] | None:
         try:
-            return self._issue(key, (*_FIELDS, *self._text_fields))
+            return self._api.issue(key, (*_FIELDS, *self._text_fields))
         except NotFound:
             return None
-
-    def _bulk(self, keys: Sequence[str], fields: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Issues by key, as far as one bulk request gives them; an absence proves nothing."""
-        found: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(keys), BULK_SIZE):
-            body = {"issueIdsOrKeys": list(keys[start : start + BULK_SIZE]), "fields": list(fields)}
-            data = self.http.request("POST", f"{API}/issue/bulkfetch", json=body, kind="read").mapping()
-            with reading("list of tickets"):
-                found.update({str(issue["key"]): issue for issue in data["issues"]})
-        return found
 
     def _descriptions(self, keys: Sequence[str]) -> dict[str, str]:
         """Descriptions of linked tickets, as far as this account may read them."""
         if not keys:
             return {}
-        found = self._bulk(keys[:MAX_LINKED], ("description",))
+        found = self._api.bulk(keys[:MAX_LINKED], ("description",))
         return {
             key: jira_records.rich_text(issue["fields"].get("description")) for key, issue in found.items()
         }
-
-    def _all(
-        self,
-        path: str,
-        names: Sequence[str],
-        params: Mapping[str, Any] | None = None,
-        *,
-        size: int = PAGE_SIZE,
-    ) -> list[dict[str, Any]]:
-        """Every entry of a paged list, which is read again when it changes meanwhile."""
-        for _ in range(READS_OF_A_LIST):
-            pages = list(self._pages(path, names, params or {}, size))
-            entries = [entry for page, _ in pages for entry in page]
-            totals = {total for _, total in pages}
-            if totals in ({None}, {len(_distinct(entries))}):
-                return entries
-        raise Unavailable(
-            "Jira changed a list while it was read.", detail=f"{path}: {len(entries)} entries of {totals}"
-        )
-
-    def _pages(
-        self, path: str, names: Sequence[str], params: Mapping[str, Any], size: int
-    ) -> Iterator[tuple[list[dict[str, Any]], int | None]]:
-        """Pages with the total that each one claims."""
-        start = 0
-        for _ in range(MAX_PAGES):
-            query = {**params, "startAt": start, "maxResults": size}
-            data = self.http.get(path, params=query).mapping()
-            with reading("page of a list"):
-                page = [*_first_list(data, names)]
-                total = None if data.get("total") is None else int(data["total"])
-            yield page, total
-            start += len(page)
-            if data.get("isLast") is True or not page or (total is not None and start >= total):
-                return
-        raise _endless("list")
 
     def _is_assignable(self, key: str, account_id: str) -> bool:
         params = {"issueKey": key, "accountId": account_id}
@@ -432,50 +325,6 @@ class JiraTickets:
             )
 
     # Writing
-
-    def _target_of(self, key: str, transition_id: str) -> str:
-        if (key, transition_id) not in self._targets:
-            self.transitions(key)
-        try:
-            return self._targets[key, transition_id]
-        except KeyError:
-            raise Conflict(
-                f"Jira no longer offers this move for {key}.", detail=f"transition {transition_id}"
-            ) from None
-
-    def _transition(self, key: str, transition_id: str, fields: Mapping[str, object]) -> None:
-        body: dict[str, Any] = {"transition": {"id": transition_id}}
-        if fields:
-            body["fields"] = dict(fields)
-        self.http.request("POST", f"{_issue_path(key)}/transitions", json=body, want="nothing")
-
-    def _move_again(self, key: str, transition_id: str, fields: Mapping[str, object], target: str) -> None:
-        try:
-            self._transition(key, transition_id, fields)
-        except RunnerError:
-            # The first try may have arrived late, and then Jira refuses the second.
-            if not self._is_at(key, target):
-                raise
-
-    def _arrives(self, key: str, target: str) -> bool:
-        """Look for the status some seconds long; without a look, or time for one, the move stays ambiguous."""
-        try:
-            for seconds in READ_BACK:
-                is_waited = self.http.pause(seconds)
-                if self._is_at(key, target):
-                    return True
-                if not is_waited:
-                    break
-            else:
-                return False
-        except Unavailable as exc:
-            raise _unsettled(key) from exc
-        raise _unsettled(key)
-
-    def _is_at(self, key: str, target: str) -> bool:
-        data = self._issue(key, ("status",))
-        with reading("ticket"):
-            return jira_records.status(data["fields"]["status"]).name == target
 
     def _verify_created(self, key: str, new: NewSubTask) -> None:
         try:
@@ -497,15 +346,11 @@ class JiraTickets:
         """Read a ticket that exists: for some seconds Jira may not show what it has just created."""
         for seconds in READ_BACK:
             try:
-                return self._issue(key, ("parent", "labels"))
+                return self._api.issue(key, ("parent", "labels"))
             except NotFound:
                 if not self.http.pause(seconds):
                     break
-        return self._issue(key, ("parent", "labels"))
-
-
-def _issue_path(key: str) -> str:
-    return f"{API}/issue/{segment(key)}"
+        return self._api.issue(key, ("parent", "labels"))
 
 
 def _createmeta_path(project_key: str) -> str:
@@ -516,34 +361,11 @@ def _document(body: CommentBody) -> dict[str, Any]:
     return adf.compose(body.markdown, collapsed=body.collapsed, last_line=body.last_line)
 
 
-def _unsettled(key: str) -> Ambiguous:
-    return Ambiguous(f"Jira did not say whether it moved {key}.")
-
-
 def _text_member(answer: Response, name: str) -> str:
     value = answer.mapping().get(name)
     if not isinstance(value, str) or not value:
         raise Ambiguous("Jira did not say what it created.", detail=f"no {name} in the answer")
     return value
-
-
-def _distinct(entries: Sequence[Mapping[str, Any]]) -> set[str]:
-    return {str(entry.get("id") or entry.get("accountId") or _field_id(entry)) for entry in entries}
-
-
-def _first_list(data: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]]:
-    for name in names:
-        if isinstance(data.get(name), list):
-            return list(data[name])
-    raise ValueError(f"no list named {' or '.join(names)}")
-
-
-def _field_id(entry: Mapping[str, Any]) -> str:
-    return str(entry.get("fieldId") or entry.get("key"))
-
-
-def _endless(what: str) -> Unavailable:
-    return Unavailable(f"Jira's {what} does not end.", detail=f"more than {MAX_PAGES} pages")
 
 
 def _chosen_type(project_key: str, types: Sequence[TicketType], wanted: str | None) -> TicketType:
