@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from runner.adapters.llm_conversation import Call
-
 from runner.adapters.llm_anthropic import AnthropicModel
 from runner.adapters.llm_common import StreamedModel
+from runner.adapters.llm_conversation import Call
 from runner.adapters.llm_openai import OpenAIModel
 from runner.core.work import ModelChoice
 from tests.adapters.llm_traps import Clock, TrapServer

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from runner.adapters.llm_call import DeadlinePassed, events
-from runner.adapters.llm_conversation import BROKEN_TRIES, TRIES, StreamedConversation, encode
 
+from runner.adapters.llm_call import DeadlinePassed, events
 from runner.adapters.llm_common import create_model
+from runner.adapters.llm_conversation import BROKEN_TRIES, TRIES, StreamedConversation, encode
 from runner.core.work import Brief, Input, ModelChoice, Stop, ToolResult, ToolSpec, Usage, UserImage, UserText
 from runner.errors import ConfigError, PictureRefused, RunnerError, Unauthorized, Unavailable
 from tests.adapters.llm_traps import (

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from runner.adapters.llm_conversation import StreamedConversation
 
+from runner.adapters.llm_conversation import StreamedConversation
 from runner.adapters.llm_openai import is_strict
 from runner.core.work import Brief, Stop, ToolResult, ToolSpec, Usage, UserImage, UserText
 from runner.errors import Unavailable
