@@ -505,10 +505,11 @@ def not_an_approver(name: str, approvers: Sequence[str]) -> str:
     )
 
 
-def edited_plan(editor: str) -> str:
-    """An approved plan that somebody else had edited."""
+def edited_plan(editor: str, *, is_begun: bool) -> str:
+    """An approved plan that somebody else had edited, before its sub-tasks were made or after."""
+    so_far = "Sub-tasks that have not begun wait." if is_begun else "Nothing was started."
     return (
-        f"The plan comment was edited by {editor}, so what was approved is not what I wrote. Nothing was started.\n\n"
+        f"The plan comment was edited by {editor}, so what was approved is not what I wrote. {so_far}\n\n"
         "Move the ticket back to Plan Review and assign it to me: I work the edit into a new version for approval."
     )
 
@@ -531,6 +532,22 @@ def not_my_sub_task(direct_label: str) -> str:
     return (
         "I did not create this sub-task from an approved plan, so I leave it alone.\n\n"
         f"To have it done as it stands, add the label {code(direct_label)} and assign it to me again."
+    )
+
+
+def missing_plan() -> str:
+    """A ticket that was approved after its plan comment had been deleted."""
+    return (
+        "This ticket was moved on as if its plan were approved, but my plan comment is not here any more. "
+        "Nothing was started.\n\nAssign the ticket to me to get a new plan."
+    )
+
+
+def at_rest(name: str, wanted: str) -> str:
+    """A ticket given to the runner in a status that people put it in and in which nothing is open."""
+    return (
+        f"This ticket is assigned to me, but somebody put it into {code(name)}, and I asked nothing here that is still "
+        f"open.\n\nTo have me go on, comment if something should change, and move it to {code(wanted)}."
     )
 
 

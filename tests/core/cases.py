@@ -463,11 +463,15 @@ def stacked_on_what_a_removed_predecessor_would_have_been_stacked_on() -> Snapsh
     return with_head(family(THIRD, below, sub_task(THIRD, "gamma"), the_plan=CHAIN), FIRST)
 
 
+def without_plan(over: Ticket) -> Ticket:
+    """A person deleted the plan comment."""
+    return replace(over, comments=tuple(one for one in over.comments if not one.code_blocks))
+
+
 @case("4", "waiting", "wake:ABC-1")
 def a_sub_task_whose_order_is_unknown_because_the_plan_comment_is_gone() -> Snapshot:
-    over = parent_ticket(comments=[listed()])
-    without = replace(over, comments=tuple(one for one in over.comments if not one.code_blocks))
-    return family(SECOND, handed_over(FIRST, "alpha", 7), sub_task(SECOND, "beta"), parent=without)
+    over = without_plan(parent_ticket(comments=[listed()]))
+    return family(SECOND, handed_over(FIRST, "alpha", 7), sub_task(SECOND, "beta"), parent=over)
 
 
 @case("4", "done", "ask:implement")
@@ -1104,6 +1108,36 @@ def an_unknown_status() -> Snapshot:
 @case("none", "nothing")
 def an_unknown_status_of_somebody_elses_ticket() -> Snapshot:
     return snapshot(ticket("Frozen", assignee=RITA, history=[assigned(ADA, RITA, 6)]))
+
+
+@case("none", "waiting", "comment:note")
+def given_back_in_blocked_where_nothing_is_open() -> Snapshot:
+    return snapshot(ticket("Blocked", history=[moved(ADA, "Blocked", 5), assigned(ADA, BOT, 6)]))
+
+
+@case("none", "waiting")
+def given_back_in_blocked_and_told_so() -> Snapshot:
+    said = ours(marker(Kind.NOTE, code=f"at-rest:{at(6)}"), 10)
+    return snapshot(
+        ticket("Blocked", history=[moved(ADA, "Blocked", 5), assigned(ADA, BOT, 6)], comments=[said])
+    )
+
+
+@case("none", "nothing")
+def blocked_by_a_person_while_it_was_the_runners() -> Snapshot:
+    return snapshot(ticket("Blocked", history=[assigned(ADA, BOT, 5), moved(ADA, "Blocked", 6)]))
+
+
+@case("3", "waiting", "comment:note")
+def approved_after_the_plan_comment_was_deleted() -> Snapshot:
+    return snapshot(without_plan(parent_ticket(assignee=ADA, history=[assigned(BOT, ADA, 11)])))
+
+
+@case("none", "nothing")
+def moved_into_work_by_hand_and_never_planned() -> Snapshot:
+    return snapshot(
+        ticket("In Progress", assignee=ADA, history=[assigned(BOT, ADA, 5), moved(ADA, "In Progress", 6)])
+    )
 
 
 # --- statuses a project lacks -----------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from runner.core.decide.view import View, family_of
 from runner.core.effects import CreateSubTask, Dispatch, MoveTo, PutComment
 from runner.core.handover import Work
 from runner.core.markers import Kind
-from runner.core.model import PullRequest
+from runner.core.model import Change, PullRequest
 from runner.core.phases import Phase, State
 from runner.core.plan import Plan
 
@@ -46,8 +46,10 @@ def listed(view: View) -> Decision | None:
 def approved(view: View) -> Decision | None:
     """Row 3: a person allowed to approve moved the planned ticket into In Progress."""
     move, planned = view.approval, view.plan_comment or view.edited_plan
-    if not view.is_parent or view.state is not State.IN_PROGRESS or move is None or planned is None:
+    if not view.is_parent or view.state is not State.IN_PROGRESS or move is None:
         return None
+    if planned is None:
+        return _without_plan(view, move)
     comment = view.plan_comment.comment if view.plan_comment is not None else view.edited_plan
     if comment is None or move.at <= comment.created or move.author.id in view.ours:
         return None
@@ -56,7 +58,8 @@ def approved(view: View) -> Decision | None:
         return said_once(view, "3", f"approver:{move.at}", text, "the mover may not approve")
     edited = view.edited_plan
     if edited is not None:
-        text = texts.edited_plan(edited.editor.name or "somebody else")
+        is_begun = view.newest(Kind.BREAKDOWN) is not None
+        text = texts.edited_plan(edited.editor.name or "somebody else", is_begun=is_begun)
         return said_once(
             view, "3", f"edited-plan:{edited.id}:{edited.updated}", text, "the plan comment was edited"
         )
@@ -68,6 +71,14 @@ def approved(view: View) -> Decision | None:
             "11", "this approval was given while the ticket was plan only", outcome=Outcome.WAITING
         )
     return break_down(view, "3")
+
+
+def _without_plan(view: View, move: Change) -> Decision | None:
+    """Approved after the plan comment was deleted; a ticket that is the runner's is simply planned again."""
+    is_approval = view.has_label(phases.PLANNED) and move.author.id not in view.ours
+    if not is_approval or view.is_mine or view.snapshot.family:
+        return None
+    return said_once(view, "3", f"no-plan:{move.at}", texts.missing_plan(), "the plan comment was deleted")
 
 
 def break_down(view: View, row: str) -> Decision | None:

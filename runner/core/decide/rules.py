@@ -224,7 +224,23 @@ def unmatched(view: View) -> Decision | None:
         ]
         text = texts.unknown_status(view.ticket.status.name, names)
         return said_once(view, "none", f"status:{view.ticket.status.name}", text, "the status is unknown")
-    return None
+    return _given_at_rest(view)
+
+
+def _given_at_rest(view: View) -> Decision | None:
+    """A person gave the ticket to the runner where people had put it, and no row says how to go on from there."""
+    given, statuses = view.assigned_to_me, phases.statuses_of(view.ticket, view.policy)
+    is_left = any(
+        one.field == "status" and given is not None and one.at > given.at for one in view.ticket.history
+    )
+    rests = view.state is State.BLOCKED or (view.is_parent and view.state is State.IN_TESTING)
+    if given is None or is_left or not rests or phases.names_for(view.state, statuses) is None:
+        return None
+    begun = view.open_pull_request is not None or view.newest(Kind.BREAKDOWN) is not None
+    wanted = (State.IN_TESTING if view.is_work_ticket else State.IN_PROGRESS) if begun else State.BACKLOG
+    names = phases.names_for(wanted, statuses) or phases.names_for(State.IN_PROGRESS, statuses) or ("",)
+    text = texts.at_rest(view.ticket.status.name, names[0])
+    return said_once(view, "none", f"at-rest:{given.at}", text, "nothing is open that a person could answer")
 
 
 ORDER: tuple[Rule, ...] = (
