@@ -22,7 +22,7 @@ from runner.core.markers import Kind, from_line, is_marker_line, to_line
 from runner.core.model import Comment, Snapshot, Status, Ticket, TicketType
 from runner.core.phases import State
 from runner.core.policy import Policy
-from runner.errors import ConfigError, Conflict
+from runner.errors import ConfigError, Conflict, MovedUnderUs, RunnerError
 from runner.ports import CommentBody, NewSubTask, Tickets, Transition
 from runner.workflow.precheck import unfit_create_screen
 from runner.workflow.sending import Sender
@@ -120,9 +120,19 @@ class TicketApplier:
                 lambda: phases.matches(self.tickets.ticket(ticket.key).status, effect.state, statuses),
             )
         except (ConfigError, Conflict) as exc:
-            if not effect.is_optional:
-                raise
-            self.sender.log(f"not moved: {exc.summary}")
+            self._settle_refusal(effect, exc)
+
+    def _settle_refusal(self, effect: MoveTo, refusal: RunnerError) -> None:
+        """Another run may have made the move since the ticket was read: most workflows offer none to the same status."""
+        before, now = self.snapshot.ticket.status, self.tickets.ticket(effect.key).status
+        if phases.matches(now, effect.state, phases.statuses_of(self.snapshot.ticket, self.policy)):
+            return
+        if effect.is_optional:
+            self.sender.log(f"not moved: {refusal.summary}")
+        elif now != before:
+            raise MovedUnderUs(f"{effect.key} was moved to “{now.name}” meanwhile.") from refusal
+        else:
+            raise refusal
 
     def _transition(self, effect: MoveTo, ticket: Ticket) -> Transition:
         offered = self.tickets.transitions(ticket.key)

@@ -12,7 +12,7 @@ from runner.core.effects import (
 )
 from runner.core.markers import Kind
 from runner.core.phases import State
-from runner.errors import ConfigError
+from runner.errors import ConfigError, MovedUnderUs
 from tests.core.snapshots import (
     ADA,
     BOT,
@@ -108,6 +108,28 @@ def test_a_missing_transition_names_what_there_is() -> None:
 
     assert "“Blocked”, “Done”" in caught.value.summary
     assert "`jira.statuses`" in caught.value.remedy
+
+
+def test_a_move_that_another_run_made_meanwhile_is_made() -> None:
+    """Read before that move and asked after it, Jira offers no way from a status to itself."""
+    world = parent_world()
+    applier = world.applier(world.gather(PARENT))
+    world.tickets.change_status(PARENT, "In Progress", world.tickets.me)
+
+    applier.apply((MoveTo(key=PARENT, state=State.IN_PROGRESS),))
+
+    assert world.line.sent == []
+
+
+def test_a_move_from_a_status_that_somebody_changed_meanwhile_is_no_mistake_of_the_project() -> None:
+    """Whoever moved the ticket wins; the workflow is not to blame."""
+    world = parent_world()
+    world.tickets.unreachable = frozenset({"In Progress"})
+    applier = world.applier(world.gather(PARENT))
+    world.tickets.change_status(PARENT, "Blocked", world.tickets.me)
+
+    with pytest.raises(MovedUnderUs, match="“Blocked”"):
+        applier.apply((MoveTo(key=PARENT, state=State.IN_PROGRESS),))
 
 
 def test_an_optional_move_that_is_missing_is_only_noted() -> None:
