@@ -26,6 +26,8 @@ from runner.errors import ConfigError, Refused, RunnerError
 from runner.settings import SECRETS, Settings
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from runner.adapters.git_publish import GitPublisher
     from runner.adapters.http import HttpClient
     from runner.adapters.jira import JiraTickets
@@ -52,18 +54,20 @@ def new_run_id(settings: Settings) -> str:
 def jira_client(settings: Settings) -> HttpClient:
     """The HTTP client for Jira."""
     from runner import __version__
-    from runner.adapters.http import HttpClient
-    from runner.adapters.http_credentials import basic, bearer
+    from runner.adapters.jira import connect
 
     settings.require("jira")
-    if settings.jira_bearer_token is not None:
-        auth = bearer(settings.jira_bearer_token.get_secret_value())
-    else:
-        token = settings.jira_api_token.get_secret_value() if settings.jira_api_token is not None else ""
-        auth = basic(settings.jira_email or "", token)
-    return HttpClient(
-        settings.jira_base_url or "", service="Jira", auth=auth, user_agent=f"ai-runner/{__version__}"
+    return connect(
+        settings.jira_base_url or "",
+        email=settings.jira_email or "",
+        token=_secret(settings.jira_api_token),
+        bearer_token=_secret(settings.jira_bearer_token),
+        user_agent=f"ai-runner/{__version__}",
     )
+
+
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value is not None else ""
 
 
 def github_client(settings: Settings) -> HttpClient:
@@ -73,7 +77,7 @@ def github_client(settings: Settings) -> HttpClient:
     from runner.adapters.http_credentials import bearer
 
     settings.require("github")
-    token = settings.github_token.get_secret_value() if settings.github_token is not None else ""
+    token = _secret(settings.github_token)
     return HttpClient(
         settings.github_api_url, service="GitHub", auth=bearer(token), user_agent=f"ai-runner/{__version__}"
     )

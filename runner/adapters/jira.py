@@ -1,7 +1,7 @@
 """Jira Cloud over REST v3: the few calls we use, complete reads, and writes that say when they are unsure.
 
 Lists are read to their end and counted against Jira's own total. Sub-tasks come from their parent, never from
-search, which lags. Records are made in ``jira_records``, documents in ``adf``, retries in ``http``.
+search, which lags. Reads are completed in ``jira_api``, records made in ``jira_records``, moves in ``jira_moves``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,6 @@ def connect(
         base_url,
         service="Jira",
         auth=_credential(email, token, bearer_token),
-        headers={"Accept": "application/json"},
         clock=clock,
         policy=policy,
         user_agent=user_agent,
