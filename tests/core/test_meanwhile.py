@@ -17,7 +17,7 @@ from runner.core.model import Status
 from runner.core.phases import Phase
 from runner.errors import ConfigError, RunnerError, Unavailable
 from tests.core.every_case import CASES
-from tests.core.snapshots import ADA, RON
+from tests.core.snapshots import ADA, BOT, RON
 from tests.fakes import Killed, World, answer, model
 
 PLAN = "backlog and mine"
@@ -173,6 +173,42 @@ def test_who_gets_a_review_meanwhile_keeps_it() -> None:
     world, key, _due = run("changes requested whoever is assigned", give("ada"))
 
     assert standing(world, key) == ("In Testing", "ada")
+    assert [one.is_draft for one in world.forge.pulls.values()] == [False]
+
+
+@pytest.mark.parametrize("end", ["refused", "done+red", "config"])
+def test_who_gets_a_review_that_failed_meanwhile_keeps_it(end: str) -> None:
+    """The ticket is Blocked as ever, and nobody takes it from them."""
+    world, key, _due = run("changes requested whoever is assigned", give("ada"), end=end)
+
+    assert standing(world, key) == ("Blocked", "ada")
+
+
+def test_a_ticket_that_is_stopped_and_moved_stays_with_whom_it_is() -> None:
+    """Whoever did both said it all."""
+    world, key, _due = run(WORK, put("Blocked"), label("ai:stop"))
+
+    assert standing(world, key) == ("Blocked", "bot")
+
+
+def test_a_ticket_that_another_run_ended_stays_done() -> None:
+    """Its pull request was merged meanwhile: what failed does not bring it back."""
+    done: Act = lambda world, key: world.tickets.change_status(key, "Done", BOT)  # noqa: E731 - beside the other acts
+    world, key, _due = run(WORK, done, end="config")
+
+    assert standing(world, key)[0] == "Done"
+
+
+def test_what_people_did_before_the_claim_is_no_answer_to_it() -> None:
+    """A ticket that was moved to the backlog, as most are, is Blocked by a failure like any other."""
+    world, key = start(WORK)
+    put("Backlog")(world, key)
+    put("In Testing")(world, key)
+    put("Backlog")(world, key)
+
+    due = on_error(view(world, key), ConfigError("No."), None)
+
+    assert [one.state.value for one in due.effects if isinstance(one, MoveTo)] == ["blocked"]
 
 
 @pytest.mark.parametrize("end", ["done", "asked", "not_ready", "refused", "unavailable", "config"])

@@ -222,13 +222,17 @@ def test_a_ticket_deleted_while_the_runner_works_gets_no_pull_request() -> None:
     assert len(arena.sub_tasks(scene.parent)) == 2
 
 
+@pytest.mark.parametrize("is_commented", [False, True], ids=["as it was", "with a comment"])
 @pytest.mark.parametrize(
     ("name", "status", "pulls"), [("implement", "In Testing", 1), ("plan", "Plan Review", 0)]
 )
 def test_a_status_renamed_while_the_runner_works_is_named_and_its_result_is_kept(
-    name: str, status: str, pulls: int
+    name: str, status: str, pulls: int, is_commented: bool
 ) -> None:
-    """The hand-over cannot move the ticket: it says what to configure, and after that only this is made up for."""
+    """The hand-over cannot move the ticket: it says what to configure, and after that only this is made up for.
+
+    Unless somebody said something meanwhile, which a model has to answer.
+    """
     scene = PHASES[name]().copy()
     arena, runs = scene.arena, scene.runs()
     ran = runs.run(scene.key, meanwhile=lambda: arena.rename_status(status, "QA"))
@@ -237,6 +241,8 @@ def test_a_status_renamed_while_the_runner_works_is_named_and_its_result_is_kept
     assert said(arena, scene.key, "jira.statuses")
     assert "ai:failed" in arena.labels(scene.key)
     arena.rename_status("QA", status)
+    if is_commented:
+        arena.rey.comment(scene.key, "And mention the currency.")
     arena.rey.assign(scene.key, arena.bot)
     resumed = runs.run(scene.key)
     assert resumed.dispatched == tuple(arena.sub_tasks(scene.parent)[1:2])
@@ -246,4 +252,4 @@ def test_a_status_renamed_while_the_runner_works_is_named_and_its_result_is_kept
         "rey" if pulls else "ada",
         False,
     )
-    assert sum(one.model_calls for one in runs.history) == 1
+    assert sum(one.model_calls for one in runs.history) == 1 + is_commented

@@ -128,6 +128,7 @@ def test_a_clone_of_a_sub_task_is_a_persons() -> None:
 
     assert not any(ran.model_calls for ran in runs.history)
     assert is_at_rest(again)
+    assert (arena.status(clone), arena.assignee(clone)) == ("Backlog", "ai")
     assert violations(arena, runs) == []
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from runner.core.markers import Kind
 from tests.reliability import scenes
 from tests.reliability.arena import Arena
 from tests.reliability.invariants import is_at_rest, violations
 from tests.reliability.scenes import Scene
 from tests.reliability.settling import settle
-from tests.reliability.test_people import said
+from tests.reliability.test_people import our_comments, said
 from tests.reliability.wire import Killed, Line, Sent
 
 
@@ -180,6 +181,21 @@ def test_a_conflict_that_a_person_resolved_is_built_upon() -> None:
 
     assert pulls(arena)[1] == (f"ai/{second}", "main", "open")
     assert (len(arena.issue(second).comments), violations(arena, runs)) == (told, [])
+
+
+def test_a_conflict_with_the_branch_below_is_told_once_and_starts_nothing() -> None:
+    """While it is open, too: the one above stays as it is until somebody resolves it or the branch below changes."""
+    scene = scenes.stacked().copy()
+    arena, runs = scene.arena, scene.runs()
+    first, second = two(scene)
+    commit_of(arena, f"ai/{first}", b"# First\n")
+    commit_of(arena, f"ai/{second}", b"# Second\n")
+
+    assert settle(runs, second) == []
+    assert settle(runs, second) == []
+
+    told = [one for one in our_comments(arena, second, Kind.NOTE) if "could not be merged" in str(one.body)]
+    assert (len(told), sum(ran.model_calls for ran in runs.history)) == (1, 0)
 
 
 def commit_of(arena: Arena, branch: str, text: bytes) -> None:

@@ -16,7 +16,7 @@ from runner.core.decide.finished_work import (
     shared,
     short_code,
 )
-from runner.core.decide.meanwhile import is_put_away, is_taken, left_to
+from runner.core.decide.meanwhile import handed_to, is_put_away, left_to
 from runner.core.decide.outcomes import (
     labels_over,
     link,
@@ -100,9 +100,7 @@ def hand_over(view: View, one: FinishedWork, pull_request: PullRequest) -> Decis
 
 def _reviewer(view: View, who: Hand, news: Sequence[Feedback]) -> str | None:
     """Who gets finished work: the runner again if there is news, else its reviewer, or whom a person gave it to meanwhile."""
-    if is_taken(view):
-        return "keep"
-    return view.snapshot.me.id if news else who.assignee
+    return handed_to(view, view.snapshot.me.id if news else who.assignee)
 
 
 def _handover_marker(view: View, one: FinishedWork, *, number: int, code: str = "") -> Marker:
@@ -239,7 +237,12 @@ def _left_to_people(view: View, one: FinishedWork, who: Hand) -> tuple[Effect, .
         return (ending(view, assignee=left_to(view, who.assignee)),)
     return (
         MoveTo(key=view.key, state=State.BLOCKED),
-        ending(view, assignee=who.assignee, state=State.BLOCKED, add=labels_over(view, one.result)),
+        ending(
+            view,
+            assignee=handed_to(view, who.assignee),
+            state=State.BLOCKED,
+            add=labels_over(view, one.result),
+        ),
     )
 
 

@@ -22,9 +22,14 @@ def is_theirs(view: View) -> bool:
 
 
 def is_taken(view: View) -> bool:
-    """Whether a person gave the claimed ticket to somebody else."""
+    """Whether a person took the ticket from the runner, which had it when it was claimed."""
     given = [one for one in _since_claim(view) if one.field == "assignee"]
-    return not view.is_mine and bool(given) and given[-1].author.id not in view.ours
+    return _is_given_on(view) and given[0].old_id == view.snapshot.me.id
+
+
+def handed_to(view: View, assignee: str | None) -> str | None:
+    """Who gets a ticket at the end of a run, unless a person gave it to somebody since the claim."""
+    return "keep" if _is_given_on(view) else assignee
 
 
 def is_put_away(view: View) -> bool:
@@ -44,6 +49,11 @@ def left_to(view: View, assignee: str | None) -> str | None:
     """
     is_undecided = view.is_mine and is_put_away(view) and not view.has_family_label(phases.STOP)
     return assignee if is_undecided else "keep"
+
+
+def _is_given_on(view: View) -> bool:
+    given = [one for one in _since_claim(view) if one.field == "assignee"]
+    return not view.is_mine and bool(given) and given[-1].author.id not in view.ours
 
 
 def _since_claim(view: View) -> tuple[Change, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
-from runner.core.decide.meanwhile import is_theirs, left_to
+from runner.core.decide.meanwhile import handed_to, is_theirs, left_to
 from runner.core.decide.parts import ending, progress_end
 from runner.core.decide.people import hand
 from runner.core.decide.sequence import pass_turn
@@ -188,7 +188,7 @@ def ask_people(
     )
     last: tuple[Effect, ...] = (
         MoveTo(key=view.key, state=State.BLOCKED),
-        ending(view, assignee=who.assignee, state=State.BLOCKED),
+        ending(view, assignee=handed_to(view, who.assignee), state=State.BLOCKED),
     )
     if is_theirs(view):
         last = (ending(view, assignee=left_to(view, who.assignee)),)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from runner.core import phases, texts
 from runner.core.decide.decision import Decision, Outcome
-from runner.core.decide.meanwhile import is_theirs, left_to
+from runner.core.decide.meanwhile import handed_to, is_theirs, left_to
 from runner.core.decide.people import hand
 from runner.core.decide.view import View
 from runner.core.effects import EditTicket, Effect, MoveTo, PutComment
@@ -168,7 +168,7 @@ def failed(
     if is_theirs(view) or view.state is State.DONE:
         effects.append(ending(view, assignee=left_to(view, who.assignee)))
     else:
-        blocked = ending(view, assignee=who.assignee, state=State.BLOCKED, add=added)
+        blocked = ending(view, assignee=handed_to(view, who.assignee), state=State.BLOCKED, add=added)
         effects += [MoveTo(key=view.key, state=State.BLOCKED, is_optional=True), blocked]
     return Decision(
         row=row,
