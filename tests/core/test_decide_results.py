@@ -94,6 +94,21 @@ def test_the_end_of_a_run(
     assert tuple("draft" if one.is_draft else "open" for one in world.forge.pulls.values()) == pulls
 
 
+@pytest.mark.parametrize(("name", "end"), [(one[0], one[1]) for one in ENDS if one[3] == "failed"])
+def test_every_failure_says_how_to_go_on(name: str, end: str) -> None:
+    """Whoever reads it knows what to do, and that assigning the ticket starts it again."""
+    world, key = start(name)
+
+    world.run(key, model(end))
+
+    told = next(one.text for one in world.tickets.by_key[key].comments if " failure " in one.last_line)
+    remedy = told.partition("### What to do")[2]
+    assert "assign" in remedy.casefold()
+    world.tickets.change_labels(key, [], ["ai:over-budget"], RON)
+    world.tickets.change_assignee(key, "bot", RON)
+    assert world.decide(key).work is not None
+
+
 # --- what happens while the model works -------------------------------------------------------------------
 
 
