@@ -230,6 +230,44 @@ def test_a_plan_for_a_ticket_that_still_waits_for_one_is_said(status: str) -> No
     assert standing(world, key) == ("Plan Review", "ada")
 
 
+def close(world: World, key: str) -> None:
+    """Ron closes the pull request without merging it."""
+    for number in list(world.forge.pulls):
+        world.forge.close(number, closed_by="ron")
+
+
+def merge(world: World, key: str) -> None:
+    """Ron merges the pull request."""
+    for number in list(world.forge.pulls):
+        world.forge.merge(number)
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "assignee"),
+    [(close, "Blocked", "ron"), (merge, "Done", "bot")],
+    ids=["closed", "merged"],
+)
+def test_a_pull_request_that_ended_meanwhile_is_not_offered_anew(
+    act: Act, status: str, assignee: str
+) -> None:
+    """Row 14 comes first: the veto, or the merge, stands, and the answer to the feedback before it is dropped."""
+    world, key, due = run(REVISE, act)
+
+    assert (due.row, standing(world, key), len(world.forge.pulls)) == ("14", (status, assignee), 1)
+    assert (labels(world, key), "push" in world.line.sent, bool(due.warning)) == (set(), False, True)
+
+
+@pytest.mark.parametrize("mine", [give("rita"), label("ai:stop")], ids=["taken", "stopped"])
+def test_a_pull_request_that_ended_is_not_offered_anew_for_a_ticket_that_was_stopped_either(
+    mine: Act,
+) -> None:
+    """Nothing is moved, nothing is pushed."""
+    world, key, due = run(REVISE, close, mine)
+
+    assert (due.row, standing(world, key)[0], len(world.forge.pulls)) == ("13", "In Testing", 1)
+    assert "push" not in world.line.sent
+
+
 # --- labels that forbid every write -----------------------------------------------------------------------
 
 

@@ -626,3 +626,16 @@ def test_a_branch_rewritten_by_a_person_is_theirs() -> None:
     assert violations(arena, runs) == []
     assert (arena.status(scene.key), len(arena.hub.pulls)) == ("In Testing", 1)
     assert {"NOTES.md", f"src/{scene.key}.py"} <= arena.github.files(branch).keys()
+
+
+@pytest.mark.parametrize(("how", "status"), [("merge", "Done"), ("close", "Blocked")])
+def test_a_pull_request_ended_while_it_is_revised_stays_ended(how: str, status: str) -> None:
+    """A merge or a veto counts more than the feedback before it: no second pull request takes its place."""
+    scene = scenes.revise().copy()
+    arena, runs = scene.arena, scene.runs()
+
+    runs.run(scene.key, meanwhile=lambda: getattr(arena.reviewer, how)(1))
+
+    assert (arena.status(scene.key), len(arena.hub.pulls)) == (status, 1)
+    assert settle(runs, scene.key) == []
+    assert (arena.status(scene.key), violations(arena, runs)) == (status, [])

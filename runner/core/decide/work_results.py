@@ -22,6 +22,7 @@ from runner.core.decide.outcomes import (
     why_no_result,
 )
 from runner.core.decide.parts import failed, progress_end
+from runner.core.decide.pull_request_rules import pull_request_ended
 from runner.core.decide.view import RUN_TRAILER, View
 from runner.core.effects import Dispatch, Effect, Push
 from runner.core.handover import Delivered, Result, Work
@@ -36,6 +37,7 @@ def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> 
     if view.state is State.DONE:
         return discarded(view, "the ticket was moved to Done meanwhile", work.phase, entry)
     other = ended_by_another(view, entry) if work.was_mine else None
+    other = other or _ended_meanwhile(view, work, entry)
     if other is not None:
         return other
     is_asked = result.outcome == "asked"
@@ -67,6 +69,21 @@ def settle_work(view: View, delivered: Delivered, entry: LedgerEntry | None) -> 
         work=work, result=result, entry=entry, is_short=short, is_taken=is_taken, is_asked=is_asked
     )
     return publish_work(view, one)
+
+
+def _ended_meanwhile(view: View, work: Work, entry: LedgerEntry | None) -> Decision | None:
+    """Row 14 comes first: a pull request that was merged or closed while the model worked is not offered anew.
+
+    One that only lost its base is, and the result goes there.
+    """
+    ended = pull_request_ended(view)
+    if ended is None or ended.again:
+        return ended
+    reason = "the pull request was merged or closed meanwhile"
+    if is_theirs(view):
+        return discarded(view, reason, work.phase, entry)
+    told = progress_end(view, f"discarded, because {reason}", entry)
+    return replace(ended, effects=(*told, *ended.effects), warning=f"Discarded: {reason}.")
 
 
 def _with_questions(work: Work, result: Result) -> Result:
