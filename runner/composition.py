@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from runner.adapters.git_publish import GitPublisher
+    from runner.adapters.github import GitHubForge
     from runner.adapters.http import HttpClient
     from runner.adapters.jira import JiraTickets
     from runner.agent.replay import Replayed
@@ -103,7 +104,6 @@ def open_desk(
     """Build what ``gather``, ``publish`` and ``sweep`` work with."""
     from runner.adapters import pdf
     from runner.adapters.github import GitHubForge
-    from runner.adapters.github_commits import ApiPublisher
     from runner.adapters.jira import JiraTickets
     from runner.workflow.stages import Desk
 
@@ -111,17 +111,11 @@ def open_desk(
     forge = GitHubForge(github, repository=settings.github_repository or "")
     pushing = _publisher(settings, work_dir) if publishes else None
 
-    def fit(desk: Desk) -> None:
-        """Exchange what the configuration decides, which is read through the forge first."""
-        field = desk.policy.jira.acceptance_criteria_field
-        if field is not None:
-            desk.tickets = JiraTickets(jira, text_fields=(field,))
-        if publishes and desk.policy.pull_request.commits == "api":
-            desk.publisher = ApiPublisher(github, forge, repository=settings.github_repository or "")
-            desk.guard = _guard(desk.publisher)
-
-    def writes() -> int:
-        return jira.writes + github.writes
+    def close() -> None:
+        jira.close()
+        github.close()
+        if pushing is not None:
+            pushing.close()
 
     desk = Desk(
         key=event.issue_key or "",
@@ -136,22 +130,34 @@ def open_desk(
         redactor=Redactor(settings.secrets),
         now=now,
         sleep=time.sleep,
-        writes=writes,
+        writes=lambda: jira.writes + github.writes,
         expected_phase=event.phase,
         by_person=event.given_by_person,
         publisher=pushing,
         guard=_guard(pushing) if pushing is not None else None,
-        fit=fit,
+        fit=_fitting(settings, jira, github, forge, publishes=publishes),
         pdf_text=pdf.text,
     )
 
-    def close() -> None:
-        jira.close()
-        github.close()
-        if pushing is not None:
-            pushing.close()
-
     return Stage(desk=desk, close=close)
+
+
+def _fitting(
+    settings: Settings, jira: HttpClient, github: HttpClient, forge: GitHubForge, *, publishes: bool
+) -> Callable[[Desk], None]:
+    """What exchanges the parts of a desk that the configuration decides, which is read through the forge first."""
+    from runner.adapters.github_commits import ApiPublisher
+    from runner.adapters.jira import JiraTickets
+
+    def fit(desk: Desk) -> None:
+        field = desk.policy.jira.acceptance_criteria_field
+        if field is not None:
+            desk.tickets = JiraTickets(jira, text_fields=(field,))
+        if publishes and desk.policy.pull_request.commits == "api":
+            desk.publisher = ApiPublisher(github, forge, repository=settings.github_repository or "")
+            desk.guard = _guard(desk.publisher)
+
+    return fit
 
 
 def open_tickets(settings: Settings) -> tuple[HttpClient, JiraTickets]:

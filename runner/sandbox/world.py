@@ -69,6 +69,12 @@ class Meters:
         self._by_run: dict[int, Traffic] = {}
         self._present: Traffic | None = None
 
+    def watch(self, jira: JiraSandbox, github: GitHubSandbox, models: ScriptedModels) -> None:
+        """Count what these services are asked."""
+        jira.observers.append(self.jira)
+        github.observers.append(self.github)
+        models.observers.append(self.model)
+
     def follow(self, run: WorkflowRun) -> None:
         """Called for every change of a run's status: what comes now belongs to the run in progress."""
         with self._lock:
@@ -176,10 +182,7 @@ def open_world(
     recorder, meters = Recorder(), Meters()
     site = JiraSite()
     accounts, bot = _staff(site)
-    if prepare is not None:
-        prepare(site)
-    else:
-        site.add_project(PROJECT, name="Shop")
+    (prepare or _one_project)(site)
     jira = JiraSandbox(site, recorder=recorder)
     github = GitHubSandbox(
         REPOSITORY, git_dir=folder / "repository.git", default_branch=default_branch, recorder=recorder
@@ -187,19 +190,13 @@ def open_world(
     models = ScriptedModels(brain)
     for service in (jira, github, models):
         service.tls = (tls or {}).get(service.name)
-    jira.observers.append(meters.jira)
-    github.observers.append(meters.github)
-    models.observers.append(meters.model)
+    meters.watch(jira, github, models)
     with jira, github, models:
         _furnish(github, seed or _seed_of(files or {}, provider, policy or {}), accounts)
         actions = ActionsEngine(
             workflow,
             ROOT,
-            environment=lambda: {
-                "GITHUB_API_URL": github.url,
-                "GITHUB_SERVER_URL": github.url,
-                "GITHUB_REPOSITORY": REPOSITORY,
-            },
+            environment=lambda: _addresses(github),
             secrets=_replaced(_SECRETS, settings),
             variables=_replaced(_variables(jira, models), settings),
             mint_token=lambda permissions: _mint(github, permissions),
@@ -233,6 +230,19 @@ def _staff(site: JiraSite) -> tuple[dict[str, str], str]:
         name = full.split()[0].lower()
         people[name] = site.add_user(full, email=f"{name}@acme.example", token=f"jira-token-of-{name}")
     return people, site.add_user("AI Runner", email=BOT_EMAIL, token=BOT_TOKEN)
+
+
+def _one_project(site: JiraSite) -> None:
+    site.add_project(PROJECT, name="Shop")
+
+
+def _addresses(github: GitHubSandbox) -> dict[str, str]:
+    """What GitHub tells every run of itself."""
+    return {
+        "GITHUB_API_URL": github.url,
+        "GITHUB_SERVER_URL": github.url,
+        "GITHUB_REPOSITORY": REPOSITORY,
+    }
 
 
 def _seed_of(files: Mapping[str, bytes], provider: Provider, policy: Mapping[str, object]) -> Seed:

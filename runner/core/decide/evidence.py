@@ -30,18 +30,27 @@ def from_evidence(view: View) -> Decision | None:
     run = commit.trailers.get(RUN_TRAILER, "")
     if not run or run in view.consumed_runs or _is_in_ended(view, commit):
         return None
-    short, _, over = commit.trailers.get(OUTCOME_TRAILER, "done").partition("+")
-    answers = answers_in(commit)
-    record = view.record
-    phase = (
-        Phase.REVISE if record is not None and record.input_digest != view.input_digest else Phase.IMPLEMENT
+    result = _result_in(view, commit)
+    short = commit.trailers.get(OUTCOME_TRAILER, "done").partition("+")[0]
+    is_claimed = view.has_label(phases.WORKING) or view.has_label(phases.WAITING)
+    is_taken = is_claimed and is_theirs(view)
+    is_short = "stopped" if is_taken else short if short in ENDS_SHORT else ""
+    work = _work_of(view, commit, result)
+    if is_short:
+        work = as_far_as_answered(work, result.answers, is_taken=is_taken)
+    return publish_work(
+        view, FinishedWork(work=work, result=result, entry=None, is_short=is_short, is_taken=is_taken)
     )
+
+
+def _work_of(view: View, commit: CommitInfo, result: Result) -> Work:
+    """The work that the commit finished, as far as the hand-over needs it."""
     base = view.open_pull_request.base if view.open_pull_request is not None else ""
     predecessor = ""
     if not base:
         base, predecessor = _start_again(view)
-    work = Work(
-        phase=phase,
+    return Work(
+        phase=result.phase,
         key=view.key,
         row="5",
         input_digest=view.input_digest,
@@ -51,31 +60,30 @@ def from_evidence(view: View) -> Decision | None:
         start=commit.sha,
         expected=view.snapshot.branch.sha if view.snapshot.branch is not None else None,
         predecessor=predecessor,
-        feedback=_points_of(view, answers),
+        feedback=_points_of(view, result.answers),
         seen=view.taken_into_account(),
         was_mine=view.is_mine,
     )
+
+
+def _result_in(view: View, commit: CommitInfo) -> Result:
+    """The result as the commit message records it."""
+    short, _, over = commit.trailers.get(OUTCOME_TRAILER, "done").partition("+")
+    record = view.record
+    is_revised = record is not None and record.input_digest != view.input_digest
     checks: tuple[CheckRecord, ...] = checks_in(commit)
-    result = Result(
+    return Result(
         key=view.key,
-        phase=phase,
-        run=run,
+        phase=Phase.REVISE if is_revised else Phase.IMPLEMENT,
+        run=commit.trailers[RUN_TRAILER],
         input_digest=view.input_digest,
         start=commit.sha,
         outcome="budget" if short == "budget" else "done",
         over="ticket" if over else "",
         summary=summary_in(commit),
-        answers=answers,
+        answers=answers_in(commit),
         checks=checks,
         baseline=tuple(check for check in checks if not check.is_green) if short == "done" else (),
-    )
-    is_claimed = view.has_label(phases.WORKING) or view.has_label(phases.WAITING)
-    is_taken = is_claimed and is_theirs(view)
-    is_short = "stopped" if is_taken else short if short in ENDS_SHORT else ""
-    if is_short:
-        work = as_far_as_answered(work, answers, is_taken=is_taken)
-    return publish_work(
-        view, FinishedWork(work=work, result=result, entry=None, is_short=is_short, is_taken=is_taken)
     )
 
 

@@ -71,35 +71,8 @@ def _publish_plan(
     view: View, work: Work, plan: Plan, answers: Sequence[PointAnswer], entry: LedgerEntry | None
 ) -> Decision:
     who = hand(view, "approver")
-    versions = view.plan_count
-    mine = any(
-        one.marker.kind is Kind.PLAN and one.marker.run == view.run and one.marker.plan_digest == plan.digest
-        for one in view.trail
-    )
     news = news_since(view, work)
-    said = PutComment(
-        key=view.key,
-        markdown=texts.plan_comment(
-            plan,
-            version=versions if mine else versions + 1,
-            difference=compare(work.plan, plan) if work.plan is not None else None,
-            answers=named_answers(work.feedback, answers),
-            approve=approve_name(view),
-            approver=who.mention,
-            notes=_plan_notes(view),
-            news=bool(news),
-            estimate=estimate(plan, view.policy, view.parent_ledger, prices=view.policy.price_table),
-        ),
-        collapsed=((PLAN_BLOCK, plan.to_text()),),
-        marker=replace(
-            view.marker(Kind.PLAN),
-            input_digest=work.input_digest,
-            plan_digest=plan.digest,
-            content_digest=work.content_digest,
-            phase=Phase.PLAN.value,
-            seen=work.seen,
-        ),
-    )
+    said = _plan_comment(view, work, plan, answers, approver=who.mention, has_news=bool(news))
     end = ending(
         view,
         assignee=view.snapshot.me.id if news else who.assignee,
@@ -120,6 +93,40 @@ def _publish_plan(
         reason=f"a plan with {len(plan.items)} items is ready for approval",
         phase=Phase.PLAN,
         effects=tuple(effects),
+    )
+
+
+def _plan_comment(
+    view: View, work: Work, plan: Plan, answers: Sequence[PointAnswer], *, approver: str, has_news: bool
+) -> PutComment:
+    """The comment that carries the plan, for people and, in a collapsed block, for us."""
+    versions = view.plan_count
+    mine = any(
+        one.marker.kind is Kind.PLAN and one.marker.run == view.run and one.marker.plan_digest == plan.digest
+        for one in view.trail
+    )
+    return PutComment(
+        key=view.key,
+        markdown=texts.plan_comment(
+            plan,
+            version=versions if mine else versions + 1,
+            difference=compare(work.plan, plan) if work.plan is not None else None,
+            answers=named_answers(work.feedback, answers),
+            approve=approve_name(view),
+            approver=approver,
+            notes=_plan_notes(view),
+            news=has_news,
+            estimate=estimate(plan, view.policy, view.parent_ledger, prices=view.policy.price_table),
+        ),
+        collapsed=((PLAN_BLOCK, plan.to_text()),),
+        marker=replace(
+            view.marker(Kind.PLAN),
+            input_digest=work.input_digest,
+            plan_digest=plan.digest,
+            content_digest=work.content_digest,
+            phase=Phase.PLAN.value,
+            seen=work.seen,
+        ),
     )
 
 

@@ -146,6 +146,11 @@ def write(
     )
 
 
+def ask(template: str, handler: Handler, query: str = "", *, body: Shape) -> Route:
+    """A read that is sent as a POST."""
+    return write("POST", template, handler, query, body=body, scope="read:jira-work")
+
+
 def encode_token(position: int, query: str) -> str:
     """A page token that belongs to one query."""
     return base64.urlsafe_b64encode(f"{position}|{query}".encode()).decode()

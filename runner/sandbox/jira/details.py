@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from runner.sandbox.jira import shapes
-from runner.sandbox.jira.call import Answer, Call, Handler, Route, get, write
+from runner.sandbox.jira.call import Answer, Call, Handler, Route, ask, get, write
 from runner.sandbox.jira.records import (
     LINK_TYPES,
     Issue,
@@ -40,14 +40,7 @@ def routes() -> list[Route]:
             body=comment,
         ),
         write("DELETE", COMMENT, delete_comment),
-        write(
-            "POST",
-            "/rest/api/3/comment/list",
-            comments_by_id,
-            "expand",
-            body=shapes.COMMENT_LIST,
-            scope="read:jira-work",
-        ),
+        ask("/rest/api/3/comment/list", comments_by_id, "expand", body=shapes.COMMENT_LIST),
         *_property_routes("/rest/api/3/comment/{commentId}/properties", _comment_properties),
         *_property_routes(f"{ONE}/properties", _issue_properties),
         get(f"{ONE}/remotelink", remote_links, "globalId"),

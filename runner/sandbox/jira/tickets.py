@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runner.sandbox.jira import shapes
-from runner.sandbox.jira.call import Answer, Call, Route, decode_token, encode_token, get, write
+from runner.sandbox.jira.call import Answer, Call, Route, ask, decode_token, encode_token, get, write
 from runner.sandbox.jira.jql import parse
 from runner.sandbox.jira.projects import FieldSpec
 from runner.sandbox.jira.records import Issue, IssueType, JiraError, Move, Project
@@ -26,13 +26,7 @@ def routes() -> list[Route]:
     return [
         write("POST", ISSUE, create, "updateHistory:bool", body=shapes.CREATE),
         write("POST", f"{ISSUE}/bulk", create_many, body=shapes.BULK),
-        write(
-            "POST",
-            f"{ISSUE}/bulkfetch",
-            fetch_many,
-            body=shapes.BULK_FETCH,
-            scope="read:jira-work",
-        ),
+        ask(f"{ISSUE}/bulkfetch", fetch_many, body=shapes.BULK_FETCH),
         get(f"{ISSUE}/createmeta/{{projectIdOrKey}}/issuetypes", create_types, "startAt:int maxResults:int"),
         get(
             f"{ISSUE}/createmeta/{{projectIdOrKey}}/issuetypes/{{issueTypeId}}",
@@ -61,28 +55,10 @@ def routes() -> list[Route]:
         ),
         write("POST", f"{ONE}/transitions", move, body=shapes.TRANSIT),
         get(f"{ONE}/changelog", history, "startAt:int maxResults:int"),
-        write(
-            "POST",
-            f"{ONE}/changelog/list",
-            history_by_id,
-            body=shapes.CHANGE_LIST,
-            scope="read:jira-work",
-        ),
+        ask(f"{ONE}/changelog/list", history_by_id, body=shapes.CHANGE_LIST),
         get("/rest/api/3/search/jql", search_by_query, search),
-        write(
-            "POST",
-            "/rest/api/3/search/jql",
-            search_by_body,
-            body=shapes.SEARCH,
-            scope="read:jira-work",
-        ),
-        write(
-            "POST",
-            "/rest/api/3/search/approximate-count",
-            count,
-            body=shapes.COUNT,
-            scope="read:jira-work",
-        ),
+        ask("/rest/api/3/search/jql", search_by_body, body=shapes.SEARCH),
+        ask("/rest/api/3/search/approximate-count", count, body=shapes.COUNT),
     ]
 
 
