@@ -1,12 +1,11 @@
-"""One HTTP client for Jira and GitHub: one retry policy by status, one translation of failures.
+"""One HTTP client for Jira and GitHub: one retry policy, whatever the service.
 
-What a failed request means decides what happens to it, whatever the service:
+What a failed request means (``http_failures``) decides what happens to it:
 
-* **rejected** (429, 403 with rate-limit signs, 503 with Retry-After) or **unsent** (no connection): the service
-  did nothing, so any method is sent again after the wait;
-* **unclear** (time-out after sending, reset, 5xx, truncated or foreign body): the service may have done it. Reads
-  and repeatable writes are sent again; any other write raises ``Ambiguous``, and the caller reads back;
-* everything else is an answer: 401, 403, 404, 409, 4xx raise their own error at once.
+* **rejected** or **unsent** (no connection): the service did nothing, so any method is sent again after the wait;
+* **unclear** (also a time-out after sending, a reset, a truncated or foreign body): the service may have done it.
+  Reads and repeatable writes are sent again; any other write raises ``Ambiguous``, and the caller reads back;
+* everything else is an answer and raises its own error at once.
 
 Credentials go to the base address's origin only. Bodies, headers and credentials are never logged.
 """
