@@ -59,10 +59,12 @@ class Seen:
     items: Mapping[str, str] = field(default_factory=dict)
 
     def covers(self, id: str, version: str) -> bool:  # noqa: A002 - the field's own name
-        """Whether this very version of an item was taken into account."""
-        return self.items.get(id) == version or (
-            bool(self.watermark) and _is_time(version) and version <= self.watermark
-        )
+        """Whether this version of an item was taken into account, or a later one that is not shown any more."""
+        known = self.items.get(id)
+        if known == version:
+            return True
+        newest = max(self.watermark, known if known is not None and _is_time(known) else "")
+        return _is_time(version) and version <= newest
 
     def with_items(self, items: Iterable[tuple[str, str]]) -> Seen:
         """Also cover these, keeping the newest explicitly and the rest by watermark."""

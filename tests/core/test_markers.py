@@ -277,6 +277,14 @@ def test_an_edit_makes_a_point_unread_again() -> None:
     assert not seen.covers("comment:1", at(11))
 
 
+def test_an_earlier_version_of_what_was_seen_is_covered() -> None:
+    """A time that went back is no edit; it would be unread for ever, as the later one stays recorded."""
+    seen = Seen(items={"comment:1": at(10)})
+
+    assert seen.union(Seen(items={"comment:1": at(9)})).covers("comment:1", at(9))
+    assert not seen.covers("comment:2", at(9))
+
+
 def test_the_watermark_covers_what_is_not_newer() -> None:
     """Points without an entry of their own are compared by time."""
     seen = Seen(watermark=at(10))
