@@ -11,7 +11,7 @@ from runner.adapters.github_people import People
 from runner.adapters.github_records import Author, check_run, graphql_author, moment, rest_author, status
 from runner.adapters.http import segment
 from runner.core.model import CheckResult, PullRequest, Review, ReviewComment, ReviewState, ReviewThread
-from runner.errors import Unavailable
+from runner.errors import ConfigError, Conflict, NotFound, Unavailable
 
 _THREAD_COMMENTS = """
 comments(first: 50, after: $comments) {
@@ -77,12 +77,22 @@ class Details:
 
     def _reviews(self, number: int) -> tuple[Review, ...]:
         items = self._api.items(f"/pulls/{number}/reviews")
-        edits = self._edits(number) if items else {}
+        edits = self._edits(number) if any(item.get("body") for item in items) else {}
         with shape():
             return tuple(self._review(item, edits) for item in items if item["state"] != ReviewState.PENDING)
 
     def _edits(self, number: int) -> dict[str, str]:
-        """When the text of each review was last edited, by the review's node id; empty if it never was."""
+        """When the text of each review was last edited, by the review's node id, as far as GitHub tells.
+
+        The text itself is REST's, and complete. An edit that is not told now counts at the next look; so a server
+        that cannot tell spoils nothing.
+        """
+        try:
+            return self._told_edits(number)
+        except (ConfigError, NotFound, Conflict, Unavailable):
+            return {}
+
+    def _told_edits(self, number: int) -> dict[str, str]:
         variables: dict[str, object] = {"owner": self._api.owner, "name": self._api.name, "number": number}
         edits: dict[str, str] = {}
         after: str | None = None

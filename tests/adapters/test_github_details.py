@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from werkzeug.wrappers import Request, Response
 
 from runner.adapters import github_details
 from runner.core.model import ReviewState
@@ -36,6 +37,39 @@ def test_an_edited_review(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     found = site.read().reviews
     assert [one.updated > one.submitted for one in found] == [False, False, False, True, False]
     assert [one.updated == one.submitted for one in found] == [True, True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"errors": [{"message": "Unknown query"}]},
+        {"data": {"repository": {"pullRequest": {}}}},
+        {"data": None},
+    ],
+)
+def test_reviews_of_a_server_that_does_not_tell_of_edits(site: Site, answer: dict[str, Any]) -> None:
+    """Their texts are REST's and complete: they count as they were submitted."""
+
+    def silent(request: Request) -> Response | None:
+        return json_response(answer) if b"lastEditedAt" in request.get_data() else None
+
+    site.follows_contract = False
+    made = site.open()
+    site.ada.review(made.number, "REQUEST_CHANGES", "no")
+    site.server.before.append(silent)
+    (found,) = site.read().reviews
+    assert (found.body, found.updated) == ("no", found.submitted)
+
+
+def test_reviews_without_a_text_have_none_that_could_be_edited(site: Site) -> None:
+    """Nothing is asked about them."""
+    made = site.open()
+    site.ada.review(made.number, "COMMENT", "", [("src/till.py", 1, "why 2?")])
+    asked: list[bytes] = []
+    site.server.before.append(lambda request: asked.append(request.get_data()))
+    site.read()
+    assert any(b"reviewThreads" in one for one in asked)
+    assert not any(b"lastEditedAt" in one for one in asked)
 
 
 def test_threads(site: Site) -> None:
