@@ -7,7 +7,7 @@ somebody else looks the same as one whose event was lost, so it is looked at oft
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from runner.core import phases
@@ -17,7 +17,7 @@ from runner.core.model import PullRequestGlance, Snapshot, Ticket
 from runner.core.phases import State
 from runner.core.policy import Policy, parse_policy
 from runner.core.report import End
-from runner.errors import NotFound
+from runner.errors import ConfigError, NotFound
 from runner.workflow.gather import is_served
 from runner.workflow.stages import Desk
 
@@ -52,11 +52,11 @@ def sweep_stage(desk: Desk, *, limit: int = 20, dry_run: bool = False) -> End:
     )
 
 
-def sweep_query(policy: Policy) -> str:
+def sweep_query(policy: Policy, also: Iterable[str] = ()) -> str:
     """Open tickets that are the runner's, that carry the labels of a run or of a parked one, or that have a plan.
 
     Whoever approves a plan need not give the ticket to the runner. A failed ticket is somebody else's, unless a person
-    gave it back.
+    gave it back. ``also`` are keys of tickets to list as long as they are open.
     """
     active = ", ".join(f'"{policy.label(name)}"' for name in (phases.WORKING, phases.WAITING))
     failed = policy.label(phases.FAILED)
@@ -64,8 +64,10 @@ def sweep_query(policy: Policy) -> str:
     projects = policy.jira.projects
     scope = f"project in ({', '.join(projects)}) AND " if projects else ""
     planned = f'(labels = "{policy.label(phases.PLANNED)}" AND statusCategory = "In Progress")'
+    named = ", ".join(also)
+    by_key = f" OR key in ({named})" if named else ""
     return (
-        f"{scope}statusCategory != Done AND (assignee = currentUser() OR labels in ({active}) OR {planned}) "
+        f"{scope}statusCategory != Done AND (assignee = currentUser() OR labels in ({active}) OR {planned}{by_key}) "
         f"AND (labels is EMPTY OR labels not in ({held})) "
         f'AND (assignee = currentUser() OR labels is EMPTY OR labels not in ("{failed}")) ORDER BY updated ASC'
     )
@@ -78,12 +80,36 @@ def _held(policy: Policy) -> frozenset[str]:
 
 def _due(desk: Desk) -> Iterable[str]:
     """Keys in the order of their last change, each once."""
-    now, policy = desk.now(), desk.policy
-    listed = desk.tickets.survey(sweep_query(policy), limit=MAX_LISTED)
-    glances = desk.forge.recent_pull_requests()
-    found = [(one.updated, one.key) for one in listed if _may_wait(one, listed, desk, now)]
-    found += [(at, key) for at, key in _by_pull_requests(glances, listed, desk, now)]
+    now = desk.now()
+    changed = _changed(desk.forge.recent_pull_requests(), now)
+    listed = _listed(desk, tuple(changed))
+    found = [
+        (changed[one.key].updated if one.key in changed else one.updated, one.key)
+        for one in listed
+        if (one.key in changed and not _is_in_hands(one, desk.policy)) or _may_wait(one, listed, desk, now)
+    ]
     return dict.fromkeys(key for _, key in sorted(found))
+
+
+def _listed(desk: Desk, keys: tuple[str, ...]) -> tuple[Ticket, ...]:
+    """The tickets to look at. Jira refuses a query that names a ticket which does not exist: then those are read apart."""
+    try:
+        return desk.tickets.survey(sweep_query(desk.policy, keys), limit=MAX_LISTED)
+    except ConfigError:
+        if not keys:
+            raise
+    listed = desk.tickets.survey(sweep_query(desk.policy), limit=MAX_LISTED)
+    known = {one.key for one in listed}
+    named = [one for one in desk.tickets.tickets(keys) if one.key not in known]
+    return (*listed, *(one for one in named if _is_open(one, desk.policy)))
+
+
+def _is_open(ticket: Ticket, policy: Policy) -> bool:
+    return (
+        ticket.status.category != "done"
+        and not ticket.labels & _held(policy)
+        and is_served(policy, ticket.key)
+    )
 
 
 def _may_wait(ticket: Ticket, listed: tuple[Ticket, ...], desk: Desk, now: str) -> bool:
@@ -125,33 +151,24 @@ def _is_alive(key: str, desk: Desk, age: float) -> bool:
         return False
 
 
-def _by_pull_requests(
-    glances: tuple[PullRequestGlance, ...], listed: tuple[Ticket, ...], desk: Desk, now: str
-) -> Iterable[tuple[str, str]]:
-    """Open tickets whose newest pull request changed: merged, closed, reviewed, or with a check that ended."""
+def _changed(glances: Iterable[PullRequestGlance], now: str) -> Mapping[str, PullRequestGlance]:
+    """By ticket, the newest pull request that changed lately: merged, closed, reviewed, or with a check that ended."""
     newest: dict[str, PullRequestGlance] = {}
     for one in sorted(glances, key=lambda glance: glance.number):
         key = phases.key_of_branch(one.head)
         if key is not None:
             newest[key] = one
     merged = {one.head for one in newest.values() if one.is_merged}
-    known = {one.key for one in listed if not _stands_for_its_family(one, desk.policy)}
-    wanted = {
+    return {
         key: one
         for key, one in newest.items()
-        if key not in known and (_is_its_turn(_age(one.updated, now)) or (one.is_open and one.base in merged))
+        if _is_its_turn(_age(one.updated, now)) or (one.is_open and one.base in merged)
     }
-    for ticket in desk.tickets.tickets(list(wanted)) if wanted else ():
-        is_open = ticket.status.category != "done" and not ticket.labels & _held(desk.policy)
-        if is_open and is_served(desk.policy, ticket.key):
-            # A ticket that was moved answers with its new key; its branch keeps the old one.
-            yield (wanted[ticket.key].updated if ticket.key in wanted else ticket.updated), ticket.key
 
 
-def _stands_for_its_family(ticket: Ticket, policy: Policy) -> bool:
-    """Whether a pull request of this key is its sub-tasks': then it tells more than the ticket's own age does."""
-    in_hands = {policy.label(name) for name in (phases.WORKING, phases.WAITING)} & ticket.labels
-    return policy.sequence == "shared" and not ticket.type.is_sub_task and not in_hands
+def _is_in_hands(ticket: Ticket, policy: Policy) -> bool:
+    """Whether a run works on it, or waits for a service: then that says when to look again."""
+    return bool({policy.label(name) for name in (phases.WORKING, phases.WAITING)} & ticket.labels)
 
 
 def _is_its_turn(age: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -33,6 +34,33 @@ def test_nothing_to_do_costs_three_requests_and_no_write() -> None:
 
         assert (ran.dispatched, ran.writes) == ((), 0), name
         assert len(ran.line.sent) <= 3, (name, [one.kind for one in ran.line.sent])
+
+
+def test_a_story_that_has_just_ended_costs_no_more() -> None:
+    """Its pull requests changed a moment ago; one query tells that all their tickets are Done."""
+    scene = PHASES["completion"]().copy()
+    scene.runs().run(scene.key)
+    scene.arena.clock.advance(HOUR)
+
+    ran = scene.runs().sweep()
+
+    assert scene.arena.hub.pulls
+    assert ran.dispatched == ()
+    assert len(ran.line.sent) <= 3, [one.kind for one in ran.line.sent]
+
+
+def test_a_branch_of_a_ticket_that_does_not_exist_hides_no_other() -> None:
+    """Jira refuses a query that names it; the tickets are found all the same."""
+    scene = PHASES["merge"]().copy()
+    arena = scene.arena
+    found = scene.runs().sweep().dispatched
+    parent = arena.rita.create_ticket("Another", "Text", project=PROJECT)
+    pull = next(iter(arena.hub.pulls.values()))
+    arena.hub.pulls[99] = replace(pull, number=99, id=99_000, head=f"ai/{parent}")
+    arena.site.delete_issue(arena.issue(parent))
+
+    assert scene.key in found
+    assert scene.runs().sweep().dispatched == found
 
 
 @pytest.mark.parametrize(

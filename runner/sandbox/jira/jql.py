@@ -290,6 +290,7 @@ def _known_value(name: str, text: str, site: JiraSite) -> str | None:
     if name == "statusCategory":
         return CATEGORY_WORDS.get(low)
     if name in ("key", "parent"):
+        low = site.former_keys.get(low.upper(), low)
         return next((one.key for one in site.issues.values() if low in (one.key.lower(), one.id)), None)
     if name in ("assignee", "reporter"):
         return text if text in site.users else None
