@@ -142,6 +142,16 @@ class Arena:
         self.runs += 1
         return f"{self.runs}.1"
 
+    def forbid_moves_in_place(self) -> None:
+        """Take the transitions from a status to itself away, which many workflows do not have."""
+        for project in self.site.projects.values():
+            for kind, moves in project.moves.items():
+                names = {one.target.name for one in moves}
+                project.moves[kind] = tuple(
+                    replace(one, sources=frozenset((one.sources or names) - {one.target.name}))
+                    for one in moves
+                )
+
     # --- looking ----------------------------------------------------------------------------------------
 
     def issue(self, key: str) -> Issue:
