@@ -77,7 +77,8 @@ class Sent:
         path = re.sub(r"/(issuetypes)/\d+", r"/\1/*", path)
         if self.path.endswith("/graphql"):
             found = re.search(
-                rb"(addPullRequest\w+|markPull\w+|convertPull\w+|viewer|reviewThreads|node\()", self.body
+                rb"(addPullRequest\w+|markPull\w+|convertPull\w+|viewer|reviewThreads|lastEditedAt|node\()",
+                self.body,
             )
             path = f"/graphql {found[1].decode() if found else ''}"
         return f"{self.service} {self.method} {path}"
