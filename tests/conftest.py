@@ -9,13 +9,18 @@ import pytest
 
 from tests.reliability.tally import print_counts
 
-# Whole stories, each a minute or two: begun last, they would leave the other processes idle.
+# Whole stories, each up to a minute or two: the last of them would leave the other processes idle.
 LONGEST = ("tests/test_demo.py", "tests/shapes/test_parallel.py", "tests/sandbox/test_rehearsal.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    """Spread the longest over the run, because every process is given neighbours."""
+    longest = [item for item in items if item.nodeid.startswith(LONGEST)]
+    others = [item for item in items if not item.nodeid.startswith(LONGEST)]
+    step = len(others) // max(len(longest), 1)
+    pieces = [others[at * step : (at + 1) * step] for at in range(len(longest))]
+    spread = [one for item, piece in zip(longest, pieces, strict=True) for one in (item, *piece)]
+    items[:] = [*spread, *others[len(longest) * step :]]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
