@@ -10,7 +10,7 @@ import pytest
 from tests.reliability.tally import print_counts
 
 # Whole stories, each up to a minute or two: the last of them would leave the other processes idle.
-LONGEST = ("tests/test_demo.py", "tests/shapes/test_parallel.py", "tests/sandbox/test_rehearsal.py")
+LONGEST = ("tests/test_demo.py", "tests/shapes/test_parallel.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
