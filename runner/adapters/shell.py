@@ -31,6 +31,7 @@ ALWAYS_PASSED = ("PATH", "LANG", "LC_ALL", "TZ", "CI", "TERM")
 _TOKEN = "AI_RUNNER_COMMAND"  # noqa: S105  # names the command a process belongs to; opens nothing
 _GRACE = 2.0
 _POLL = 0.05
+_LAST_LOOKS = 400
 _SHORTEST_SECRET = 6
 _SPILL_LIMIT = 64_000_000
 _PR_SET_DUMPABLE = 4
@@ -238,14 +239,18 @@ def _kill_group(child: subprocess.Popen[bytes], how: signal.Signals) -> None:
 
 
 def _kill_survivors(token: str) -> None:
-    """Kill what left the group (a daemon in a session of its own), known by the token in its environment."""
-    for _ in range(3):
+    """Kill what left the group (a daemon in a session of its own), known by the token in its environment.
+
+    A killed process is gone only when it is next given time, and until then may end a write that it has begun.
+    """
+    for _ in range(_LAST_LOOKS):
         found = [pid for pid in _processes() if _carries(pid, token)]
         if not found:
             return
         for pid in found:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
+        time.sleep(_POLL / 10)
 
 
 def _processes() -> list[int]:
