@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,17 @@ def run(tmp_path):
 
 
 def is_running(pid: int) -> bool:
+    """Whether it still runs after a moment: a killed process has lost its memory before the kernel calls it dead."""
+    return all(_is_alive(pid) for _ in _moments())
+
+
+def _moments() -> Iterator[None]:
+    for _ in range(500):
+        yield
+        time.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
